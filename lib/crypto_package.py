@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""Private keys by the cryptography package, where libcrypto can't be bound.
+
+The same interface as crypto_openssl.  Importing it raises ImportError where
+the package is missing.
+"""
+
+from .dependencies import add_site_packages
+
+add_site_packages()
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization            # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa, utils  # noqa: E402
+
+from .errors import CryptoTrouble, KeyTrouble                               # noqa: E402
+
+
+class Key:
+    """A key of the package.  algorithm: "rsa" or "ed25519"; bits: its size."""
+
+    def __init__(self, key):
+        self.key = key
+        if isinstance(key, rsa.RSAPrivateKey):
+            self.algorithm, self.bits = "rsa", key.key_size
+        elif isinstance(key, ed25519.Ed25519PrivateKey):
+            self.algorithm, self.bits = "ed25519", 256
+        else:
+            raise KeyTrouble("the key is neither RSA nor Ed25519")
+
+    def sign(self, data):
+        """RSA: data (a DigestInfo) padded as PKCS #1 type 1; Ed25519: data itself."""
+        try:
+            return self.key.sign(*self.scheme(data))
+        except (UnsupportedAlgorithm, ValueError) as error:
+            raise CryptoTrouble(f"cryptography refuses to sign with this key: {error}") from error
+
+    def verify(self, signature, data):
+        """Whether signature is what sign(data) gives, by the public half of the key."""
+        try:
+            self.key.public_key().verify(signature, *self.scheme(data))
+        except InvalidSignature:
+            return False
+        return True
+
+    def scheme(self, data):
+        """The arguments that make the package sign or verify data."""
+        if self.algorithm == "ed25519":
+            return (data,)
+        if hasattr(utils, "NoDigestInfo"):
+            return data, padding.PKCS1v15(), utils.NoDigestInfo()
+        # Older versions add the DigestInfo themselves.
+        function = hashes.SHA1() if len(data) < 40 else hashes.SHA256()
+        digest = data[-function.digest_size:]
+        return digest, padding.PKCS1v15(), utils.Prehashed(function)
+
+
+def key_from_pem(pem):
+    """Key from PEM bytes.  Raises KeyTrouble."""
+    try:
+        return Key(serialization.load_pem_private_key(pem, None))
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyTrouble("not a private key that the cryptography package can read "
+                         "(damaged or encrypted?)") from error
+
+
+def key_from_seed(seed):
+    """Key from the 32 bytes of an Ed25519 seed."""
+    return Key(ed25519.Ed25519PrivateKey.from_private_bytes(seed))

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+"""Finds the installed packages, for the few paths that need one.
+
+The programs run under `python3 -IS`, which saves 5 ms and takes no code from
+PYTHONPATH, the user's site directory or sitecustomize.
+"""
+
+import os
+import site
+import sys
+
+
+def add_site_packages():
+    """Appends the interpreter's own package directories to sys.path, once.
+
+    A private environment is known by its pyvenv.cfg, as site itself does it.
+    """
+    environment = os.path.dirname(os.path.dirname(os.path.abspath(sys.executable)))
+    if os.path.exists(os.path.join(environment, "pyvenv.cfg")):
+        prefixes = [environment]
+    else:
+        prefixes = [sys.prefix, sys.exec_prefix]
+    for directory in site.getsitepackages(prefixes):
+        if directory not in sys.path:
+            sys.path.append(directory)

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+"""The troubles that are ours or the machine's, each with a sentence and a remedy.
+
+Bad mail is never one of these: it is a result.  Every one ends as a temporary
+failure, at the one place in each program that catches it.
+"""
+
+
+class Trouble(Exception):
+    """Something an administrator can mend; the text says what and how."""
+
+
+class SettingTrouble(Trouble):
+    """A setting can't be read, or its value makes no sense."""
+
+
+class KeyTrouble(Trouble):
+    """A private key exists but can't be used."""
+
+
+class CryptoTrouble(Trouble):
+    """No crypto library, or it gave a wrong answer."""
+
+
+class SpoolTrouble(Trouble):
+    """No room, or no place, for the copy of a message that is handed on."""

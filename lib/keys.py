@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""The private keys on disk: which exist for a domain, and their selectors.
+
+DKSIGN names them by patterns separated by ":"; a "%" stands for the signing
+domain.  The selector is the basename.  A link inside one directory
+(`default -> s2026a`) gives the target's name, so that a key is rotated by one
+atomic relink.
+"""
+
+import os
+import stat
+
+from .errors import KeyTrouble
+
+LONGEST_KEY_FILE = 65536    # bytes
+MOST_LINKS = 8              # a chain longer than that is a loop
+
+SELECTOR = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+
+
+class SigningKey:
+    """A key file that exists, and what it signs as.
+
+    domain: the signing domain, d= (bytes); selector: s= (bytes)
+    path: the file itself, no link; readable_by_others: bool
+    private_key: crypto.PrivateKey
+    """
+
+    __slots__ = ("domain", "selector", "path", "readable_by_others", "private_key")
+
+    def __init__(self, domain, selector, path, readable_by_others, private_key):
+        self.domain = domain
+        self.selector = selector
+        self.path = path
+        self.readable_by_others = readable_by_others
+        self.private_key = private_key
+
+
+def first_with_key(domains, patterns):
+    """The key files of the first of domains that has any.
+
+    domains: bytes, each checked by address.is_domain(); patterns: DKSIGN
+    -> (domain, list of (selector, path, file's bytes, mode)), (None, []) if none has.
+    Raises KeyTrouble if a file exists but can't be read.
+    """
+    for domain in domains:
+        found = key_files(domain, patterns)
+        if found:
+            return domain, found
+    return None, []
+
+
+def key_files(domain, patterns):
+    """The key files of one domain, by patterns, each selector once."""
+    found = {}
+    for pattern in patterns.split(":"):
+        if not pattern:
+            continue
+        path = os.fsencode(pattern).replace(b"%", domain)
+        selector, path = resolve(path)
+        content = read(path)
+        if content is None:
+            if "%" not in pattern:
+                raise KeyTrouble(f"DKSIGN names {pattern}, which does not exist")
+            continue
+        check_selector(selector, path)
+        found.setdefault(selector, (selector, path) + content)
+    return list(found.values())
+
+
+def resolve(path):
+    """Follows links that stay in their directory -> (selector, path).
+
+    Any other link is left to open(), and its own name is the selector.
+    """
+    for _ in range(MOST_LINKS):
+        directory, selector = os.path.split(path)
+        try:
+            target = os.readlink(path)
+        except OSError:
+            return selector, path
+        target = os.path.normpath(os.path.join(directory, target))
+        if os.path.dirname(target) != os.path.normpath(directory):
+            return selector, path
+        path = target
+    raise KeyTrouble(f"too many links at {os.fsdecode(path)}")
+
+
+def read(path):
+    """-> (bytes of a key file, its mode), or None where there is no such file.
+
+    Raises KeyTrouble if it can't be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise KeyTrouble(f"unable to open {os.fsdecode(path)}: {error.strerror}; "
+                         "it must be readable to group qmail") from error
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
+            raise KeyTrouble(f"{os.fsdecode(path)} is not a file")
+        data = os.read(fd, LONGEST_KEY_FILE)
+    except OSError as error:
+        raise KeyTrouble(f"unable to read {os.fsdecode(path)}: {error.strerror}") from error
+    finally:
+        os.close(fd)
+    return data, mode
+
+
+def check_selector(selector, path):
+    """Raises KeyTrouble where a basename can't be a selector (RFC 6376 section 3.1)."""
+    labels = selector.split(b".")
+    if not all(0 < len(label) <= 63 and not label.translate(None, SELECTOR) for label in labels):
+        raise KeyTrouble(f"{os.fsdecode(path)}: its name can't be a selector")
+
+
+def load(domain, files):
+    """The SigningKeys of the files that first_with_key() found.
+
+    Raises KeyTrouble, with the path, if one is no key that can sign.
+    """
+    from . import crypto    # not before there is a key: it costs 6 ms
+    loaded = []
+    for selector, path, data, mode in files:
+        try:
+            private_key = crypto.load_private_key(data)
+        except KeyTrouble as trouble:
+            raise KeyTrouble(f"{os.fsdecode(path)}: {trouble}") from trouble
+        loaded.append(SigningKey(domain, selector, path, bool(mode & stat.S_IROTH), private_key))
+    return loaded

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""A message as it lies in the queue: text with LF line ends, a header, a body.
+
+A header field is a tuple (name, field): the name in lower case without the
+blanks around it, the field with its exact bytes, folds and final LF included.
+Tuples, because a hostile message has a hundred thousand of them.
+"""
+
+import os
+
+CHUNK = 128 * 1024           # bytes read at a time: fits the L2 cache
+HEADER_LIMIT = 1024 * 1024   # bytes of header that we look at
+
+# RFC 5322 section 3.6.8: printable US-ASCII except the colon.
+FIELD_NAME = bytes(c for c in range(33, 127) if c != ord(":"))
+
+
+class Header:
+    """The header of a message.
+
+    fields: list of (name, field), in order
+    flaw: why the header is not one that all verifiers read alike, or ""
+    body_follows: whether an empty line ends it (False: the message ends first)
+    """
+
+    __slots__ = ("fields", "flaw", "body_follows")
+
+    def __init__(self, fields, flaw, body_follows):
+        self.fields = fields
+        self.flaw = flaw
+        self.body_follows = body_follows
+
+    def named(self, name):
+        """The fields of one name (lower-case bytes), in order."""
+        return [field for field_name, field in self.fields if field_name == name]
+
+
+def chunks(fd, start=0):
+    """Yields the bytes of a regular file from start to its end, CHUNK at a time.
+
+    pread, for mapped pages would count as resident and the offset must stay.
+    """
+    while True:
+        chunk = os.pread(fd, CHUNK, start)
+        if not chunk:
+            return
+        yield chunk
+        start += len(chunk)
+
+
+def without_cr(text):
+    """Yields the chunks of text with every CR LF and every lone CR made LF.
+
+    The flavours of qmail-remote put CRs on the wire in two ways, so only a
+    message that has none can be signed for both.  Chunks without CR pass
+    through as they are.
+    """
+    held = b""
+    for chunk in text:
+        if held:
+            chunk = held + chunk
+        held = b""
+        if b"\r" in chunk:
+            if chunk.endswith(b"\r"):
+                chunk, held = chunk[:-1], b"\r"
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        yield chunk
+    if held:
+        yield b"\n"
+
+
+def split(text):
+    """Splits chunks of LF text at the first empty line.
+
+    -> (Header, iterator over the chunks of the body).  A header longer than
+    HEADER_LIMIT is not parsed: its flaw says so, and the body is empty.
+    """
+    text = iter(text)
+    block = b""
+    for chunk in text:
+        searched = max(len(block) - 1, 0)
+        block += chunk
+        end = 0 if block.startswith(b"\n") else block.find(b"\n\n", searched) + 1
+        if end or block.startswith(b"\n"):
+            if end <= HEADER_LIMIT:
+                return parse_header(block[:end], True), rest(block[end + 1:], text)
+        if len(block) > HEADER_LIMIT:
+            return Header([], f"the header is longer than {HEADER_LIMIT} bytes", True), iter(())
+    return parse_header(block, False), iter(())
+
+
+def rest(first, text):
+    """Yields first, then the chunks of text."""
+    if first:
+        yield first
+    yield from text
+
+
+def parse_header(block, body_follows):
+    """Header from its bytes (LF line ends, no empty line).
+
+    A line that is no header field is kept under the name b"", with whatever
+    continues it, so that nothing is lost; the flaw names the first such line.
+    """
+    fields = []
+    flaw = ""
+    lines = [line + b"\n" for line in block.split(b"\n")]
+    last = lines.pop()[:-1]
+    if last:
+        lines.append(last)
+        flaw = "the message ends within a header line"
+    for number, line in enumerate(lines, 1):
+        if line[:1] in (b" ", b"\t") and fields:
+            name, parts = fields[-1]
+            parts.append(line)
+            continue
+        name, colon, _ = line.partition(b":")
+        if not colon or not name or name.translate(None, FIELD_NAME):
+            flaw = flaw or f"header line {number} is not a header field"
+            name = name.rstrip(b" \t") if colon else b""
+            if name.translate(None, FIELD_NAME):
+                name = b""
+        fields.append((name.lower(), [line]))
+    return Header([(name, b"".join(parts)) for name, parts in fields], flaw, body_follows)

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""Signs one message on its way out: which domain, which keys, which fields."""
+
+import os
+import time
+
+from . import address, keys, maillog, message, spool
+from .errors import SettingTrouble
+from .settings import PROTOCOLS
+
+LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
+
+class Plan:
+    """Who signs a message.
+
+    dkim, domainkeys: (signing domain, key files) as keys.first_with_key() gives
+    them; no key files: no signature of that kind
+    """
+
+    __slots__ = ("dkim", "domainkeys")
+
+    def __init__(self, dkim, domainkeys):
+        self.dkim = dkim
+        self.domainkeys = domainkeys
+
+
+def prepare(fd, arguments, settings, clock=time.time):
+    """What is to be sent for the message on fd: fd itself, or its signed copy.
+
+    fd: a regular file with the message from offset 0, that stays as it is
+    arguments: host, envelope sender, recipients; str, as os.fsdecode() gives them
+    -> descriptor, at its start.  Raises Trouble and OSError.
+    """
+    if len(arguments) < 3:
+        return fd   # the original says how it is used
+    header, body = message.split(message.without_cr(message.chunks(fd)))
+    plan = choose(header, os.fsencode(arguments[1]), settings)
+    if not plan.dkim[1] and not plan.domainkeys[1]:
+        return fd
+    delivery = "host={} sender=<{}> recipient=<{}>".format(
+        arguments[0], arguments[1], " ".join(arguments[2:]))
+    if header.flaw:
+        maillog.warn(f"sent unsigned: {header.flaw}, so verifiers would not agree on it; {delivery}")
+        return fd
+    large = os.fstat(fd).st_size > message.CHUNK
+    signatures = sign(header, body, plan, settings, int(clock()), large)
+    fields = sound(signatures, delivery)
+    return signed_copy(fields, fd, settings) if fields else fd
+
+
+def choose(header, envelope_sender, settings):
+    """The Plan for a message.  Raises KeyTrouble, SettingTrouble.
+
+    DKIM: the author's domain, else the envelope sender's, each with its
+    parents: the first that has a key.  DomainKeys: the sending address's only
+    (RFC 4870 section 3.2.1: d= is its domain or a parent of it).
+    """
+    protocols = settings.words("DKPROTOCOLS", PROTOCOLS)
+    patterns = settings["DKSIGN"]
+    plan = Plan((None, []), (None, []))
+    if "dkim" in protocols:
+        candidates = address.with_parents(address.author_domain(header))
+        candidates += address.with_parents(envelope_sender.rpartition(b"@")[2].lower())
+        plan.dkim = keys.first_with_key(candidates, patterns)
+    if "domainkeys" in protocols:
+        candidates = address.with_parents(address.sending_domain(header))
+        plan.domainkeys = keys.first_with_key(candidates, patterns)
+    return plan
+
+
+def sign(header, body, plan, settings, now, large):
+    """The signatures of a message, topmost first: list of (SigningKey, field).
+
+    body: chunks of LF text; now: seconds since 1970; large: whether OpenSSL's
+    hashes are worth their start.  Raises Trouble.
+    """
+    # Imported only when there is a key: most of their cost is the crypto library.
+    from . import crypto, dkim_sign, domainkeys_sign
+    from .canonicalization import BODY, NofwsBody
+    sha1, sha256 = crypto.hash_functions(large)
+    dkim_keys, domainkeys_keys = load_keys(plan)
+    canonicalization = settings.canonicalization()
+    consumers = []
+    if dkim_keys:
+        body_hash = sha256()
+        consumers.append(BODY[canonicalization[1]](body_hash.update))
+    if domainkeys_keys:
+        message_hash = sha1()
+        listed = domainkeys_sign.names_to_sign(header.fields)
+        domainkeys_sign.hash_header(message_hash.update, header.fields, listed)
+        consumers.append(NofwsBody(message_hash.update, header.body_follows))
+    feed(body, consumers)
+
+    signatures = []
+    if dkim_keys:
+        terms = dkim_terms(header, canonicalization, body_hash.digest(), settings, now)
+        signatures += [(key, dkim_sign.signature_field(key, terms, header.fields, sha256))
+                       for key in dkim_keys]
+    if domainkeys_keys:
+        digest = message_hash.digest()
+        signatures += [(key, domainkeys_sign.signature_field(key, listed, digest))
+                       for key in domainkeys_keys]
+    return signatures
+
+
+def load_keys(plan):
+    """-> (keys for DKIM, RSA first; keys for DomainKeys).  Warns of what is wrong with them."""
+    from .crypto import RSA_LEAST
+    dkim_keys = keys.load(*plan.dkim)
+    domainkeys_keys = dkim_keys if plan.domainkeys == plan.dkim else keys.load(*plan.domainkeys)
+    for key in {key.path: key for key in dkim_keys + domainkeys_keys}.values():
+        path = os.fsdecode(key.path)
+        if key.readable_by_others:
+            maillog.warn(f"{path} is readable by others; remedy: chmod o= {path}")
+        if key.private_key.bits < RSA_LEAST and is_rsa(key):
+            maillog.warn(f"{path} has {key.private_key.bits} bits, too few for DKIM (RFC 8301), so "
+                         "only DomainKeys uses it; remedy: make a key of 2048 bits")
+    return (sorted((key for key in dkim_keys
+                    if not is_rsa(key) or key.private_key.bits >= RSA_LEAST),
+                   key=is_rsa, reverse=True),
+            [key for key in domainkeys_keys if is_rsa(key)])
+
+
+def is_rsa(key):
+    return key.private_key.algorithm == "rsa"
+
+
+def feed(body, consumers):
+    """Passes each chunk of body to each of the consumers, and ends them."""
+    for chunk in body:
+        for consumer in consumers:
+            consumer.feed(chunk)
+    for consumer in consumers:
+        consumer.finish()
+
+
+def dkim_terms(header, canonicalization, body_hash, settings, now):
+    """The dkim_sign.Terms of a message.  Raises SettingTrouble."""
+    from . import dkim_sign
+    additions, removals = header_list(settings["DKIMHEADERS"])
+    lifetime = settings.seconds("DKIMEXPIRE")
+    return dkim_sign.Terms(
+        canonicalization, dkim_sign.names_to_sign(header.fields, additions, removals),
+        body_hash, now, now + lifetime if lifetime else None, identity(settings))
+
+
+def header_list(value):
+    """DKIMHEADERS -> (names to add, names to leave out), bytes.
+
+    `+Name` or `Name` adds, `-Name` leaves out; the latter in lower case.
+    """
+    additions, removals = [], []
+    for word in value.split():
+        name = os.fsencode(word.lstrip("+-"))
+        if not name or name.translate(None, LETTERS):
+            raise SettingTrouble(f"DKIMHEADERS: {word!r} is not a header field name")
+        if word.startswith("-"):
+            removals.append(name.lower())
+        else:
+            additions.append(name)
+    return additions, removals
+
+
+def identity(settings):
+    """DKIMIDENTITY, the pattern of i=: `@%`, `user@%` or `@sub.%`; b"" for none.
+
+    "%" stands for d=, which i= must equal or be below (RFC 6376 section 3.5).
+    """
+    pattern = os.fsencode(settings["DKIMIDENTITY"])
+    local_part, _, domain = pattern.partition(b"@")
+    if pattern and ((domain != b"%" and not domain.endswith(b".%"))
+                    or (local_part + domain[:-1]).translate(None, LETTERS + b"+")):
+        raise SettingTrouble(f"DKIMIDENTITY: {os.fsdecode(pattern)!r} is not like user@sub.%")
+    return pattern
+
+
+def sound(signatures, delivery):
+    """The fields of those signatures that verifiers accept, as one bytes; logs them."""
+    from .signature_field import is_sound
+    kept = [(key, field) for key, field in signatures if is_sound(field)]
+    if len(kept) < len(signatures):
+        maillog.warn(f"the header has too much to sign for {len(signatures) - len(kept)} of "
+                     f"{len(signatures)} signatures, which were left out; {delivery}")
+    if kept:
+        maillog.info("signed: " + ", ".join(map(described, kept)) + "; " + delivery)
+    return b"".join(field for _, field in kept)
+
+
+def described(signature):
+    """A signature in the log's words."""
+    key, field = signature
+    protocol = "domainkeys" if field.startswith(b"DomainKey-") else "dkim"
+    algorithm = "rsa-sha1" if protocol == "domainkeys" else key.private_key.algorithm + "-sha256"
+    return (f"{protocol} d={os.fsdecode(key.domain)} s={os.fsdecode(key.selector)} a={algorithm}")
+
+
+def signed_copy(fields, fd, settings):
+    """A descriptor with fields and then the message without CR, at its start."""
+    copy = spool.anonymous_file(len(fields) + os.fstat(fd).st_size, settings.temporary_directory())
+    spool.write(copy, fields)
+    for chunk in message.without_cr(message.chunks(fd)):
+        spool.write(copy, chunk)
+    os.lseek(copy, 0, os.SEEK_SET)
+    return copy

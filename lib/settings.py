@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Settings: the environment, then a control file, then the default.
+
+The names are the older tools' own.  A control file is needed beside the
+environment because qmail-rspawn's environment is fixed when qmail starts; its
+name is the setting's in lower case, its first line the value.  An empty value
+means the default, and an empty variable hides the control file.
+"""
+
+import os
+import sys
+
+from .errors import SettingTrouble
+
+# -X qmail=DIR is how the launcher tells where this qmail lives.
+QMAIL = sys._xoptions.get("qmail", "/var/qmail")
+
+DEFAULTS = {
+    "DKSIGN": "/etc/domainkeys/%/default",
+    "DKPROTOCOLS": "dkim domainkeys",
+    "DKIMCANON": "relaxed/relaxed",
+    "DKIMHEADERS": "",
+    "DKIMIDENTITY": "",
+    "DKIMEXPIRE": "",
+    "DKONERROR": "defer",
+    "DKREMOTE": QMAIL + "/bin/qmail-remote.orig",
+}
+
+PROTOCOLS = ("dkim", "domainkeys")
+CANONICALIZATIONS = ("relaxed", "simple")
+
+
+class Settings:
+    """The settings in force, read when they are asked for.
+
+    environment: a mapping such as os.environ; control: qmail's control
+    directory.
+    """
+
+    def __init__(self, environment, control=QMAIL + "/control"):
+        self.environment = environment
+        self.control = control
+
+    def lookup(self, name):
+        """-> (value, where it comes from), both str.
+
+        Raises SettingTrouble if the control file is there but can't be read.
+        """
+        if name in self.environment:
+            value, source = self.environment[name], "environment"
+        else:
+            source = self.control + "/" + name.lower()
+            value = first_line(source)
+            if value is None:
+                source = "default"
+        return value or DEFAULTS[name], source
+
+    def __getitem__(self, name):
+        return self.lookup(name)[0]
+
+    def words(self, name, allowed):
+        """The value as a tuple of lower-case words, each of them in allowed.
+
+        Raises SettingTrouble for any other word.
+        """
+        words = tuple(self[name].lower().split())
+        for word in words:
+            if word not in allowed:
+                raise SettingTrouble(
+                    f"{name}: {word!r} is not one of: {' '.join(allowed)}")
+        return words
+
+    def canonicalization(self):
+        """DKIMCANON -> (header, body), as in the c= tag (RFC 6376 section 3.5)."""
+        header, _, body = self["DKIMCANON"].lower().partition("/")
+        body = body or "simple"
+        if header not in CANONICALIZATIONS or body not in CANONICALIZATIONS:
+            raise SettingTrouble(
+                f"DKIMCANON: {self['DKIMCANON']!r} is not HEADER/BODY, "
+                "each of them relaxed or simple")
+        return header, body
+
+    def seconds(self, name):
+        """The value as a positive int of seconds, or None where it is empty."""
+        value = self[name]
+        if not value:
+            return None
+        if not (value.isascii() and value.isdigit()) or len(value) > 9 or not int(value):
+            raise SettingTrouble(f"{name}: {value!r} is not a number of seconds")
+        return int(value)
+
+    def unsigned_on_error(self):
+        """DKONERROR: whether a message that can't be signed goes out unsigned."""
+        return self.words("DKONERROR", ("defer", "unsigned")) == ("unsigned",)
+
+    def temporary_directory(self):
+        """TMPDIR, for large messages, or None."""
+        return self.environment.get("TMPDIR") or None
+
+
+def first_line(path):
+    """The first line of a control file, blanks stripped; None where there is no file.
+
+    Raises SettingTrouble if it can't be read.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.readline(65536).strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SettingTrouble(
+            f"unable to read {path}: {error.strerror}; it must be readable to group qmail"
+        ) from error

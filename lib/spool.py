@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Anonymous files for the message that is handed on.
+
+A small one lies in memory, a large one on disk, for the next program keeps it
+open as long as the remote side is slow.  Neither has a name, so nothing is
+left behind.  Never a pipe: if its feeder died at a line's end, qmail-remote
+would send the message cut short and report success.
+"""
+
+import os
+import stat
+
+from .errors import SpoolTrouble
+
+IN_MEMORY = 1024 * 1024     # bytes, up to which a message is kept in memory
+DIRECTORIES = ("/var/tmp", "/tmp")
+
+
+def anonymous_file(size, directory=None):
+    """An open, empty file without a name, for about size bytes -> descriptor.
+
+    directory: where large ones go (TMPDIR); else the first of DIRECTORIES that
+    serves.  Raises SpoolTrouble if none does.
+    """
+    if size <= IN_MEMORY and hasattr(os, "memfd_create"):
+        try:
+            return os.memfd_create("message", os.MFD_CLOEXEC)
+        except OSError:
+            pass    # a kernel without it, or its limit: the disk serves as well
+    reasons = []
+    for place in (directory,) if directory else DIRECTORIES:
+        try:
+            return unlinked_file(place)
+        except OSError as error:
+            reasons.append(f"{place}: {error.strerror}")
+    raise SpoolTrouble("no place for a copy of the message: " + "; ".join(reasons))
+
+
+def unlinked_file(directory):
+    """An open file in directory that has no name.  Raises OSError."""
+    if hasattr(os, "O_TMPFILE"):
+        try:
+            return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:
+            pass    # many file systems don't have it, and say so in many ways
+    path = os.path.join(directory, "qmail-dk." + os.urandom(16).hex())
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        os.unlink(path)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def write(fd, data):
+    """Writes all of data.  Raises SpoolTrouble, for instance if the disk is full."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view):]
+        except OSError as error:
+            raise SpoolTrouble(f"unable to write a copy of the message: {error.strerror}") from error
+
+
+def from_start(fd, directory=None):
+    """A descriptor whose offset 0 is the start of the message on fd.
+
+    That is fd itself, as qmail-rspawn gives it, or a copy of what can be read
+    from it where it is a pipe or was read in part.  Raises OSError, SpoolTrouble.
+    """
+    if stat.S_ISREG(os.fstat(fd).st_mode) and os.lseek(fd, 0, os.SEEK_CUR) == 0:
+        return fd
+    copy = anonymous_file(IN_MEMORY + 1, directory)
+    while True:
+        data = os.read(fd, 65536)
+        if not data:
+            os.lseek(copy, 0, os.SEEK_SET)
+            return copy
+        write(copy, data)

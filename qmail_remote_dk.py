@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Installed as qmail-remote: signs the message, then becomes the original.
+
+    qmail_remote_dk.py host sender recipient ...    (message on descriptor 0)
+
+Whatever goes wrong before the original runs is reported as a temporary
+failure, so that qmail-send tries again: nothing is bounced or lost by us.
+qmail-remote-dk(8) has the settings.
+"""
+
+import os
+import sys
+
+
+def main(arguments):
+    # Under -I, Python does not look for modules beside the script.
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    from lib import delivery, maillog, outbound, settings, spool
+
+    delivery.refuse_loop()
+    in_force = settings.Settings(os.environ)
+    message = spool.from_start(0, in_force.temporary_directory())
+    try:
+        message = outbound.prepare(message, arguments, in_force)
+    except Exception as trouble:
+        if not in_force.unsigned_on_error():
+            raise
+        maillog.warn(f"sent unsigned (DKONERROR): {trouble!r}")
+    delivery.run_original(in_force["DKREMOTE"], arguments, message)
+
+
+def defer(trouble):
+    """Reports trouble as a temporary failure and ends the process.
+
+    The report is all that is ever written to descriptor 1.  Where it can't be
+    written, exit code 111 says the same.  Needs nothing of lib/, which may be
+    what is missing.
+    """
+    code = 111
+    try:
+        reason = f"{type(trouble).__name__}: {trouble}".replace("\0", "?")
+        reason = " ".join(reason.split()).encode("ascii", "replace")[:500]
+        report = b"Zqmail-remote-dk: " + reason + b" (#4.3.0)\n\0"
+        if os.write(1, report) == len(report):
+            code = 0
+        import syslog
+        syslog.openlog("qmail-remote-dk", syslog.LOG_PID, syslog.LOG_MAIL)
+        syslog.syslog(syslog.LOG_WARNING, "warning: deferred: " + reason.decode())
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    # Descriptor 2 is the report's as well: no warning or traceback may get there.
+    sys.stderr = None
+    try:
+        main(sys.argv[1:])
+    except BaseException as trouble:    # the one place where trouble becomes Z
+        defer(trouble)
