@@ -7,6 +7,7 @@ domain.  The selector is the basename.  A link inside one directory
 atomic relink.
 """
 
+import errno
 import os
 import stat
 
@@ -77,8 +78,10 @@ def resolve(path):
         directory, selector = os.path.split(path)
         try:
             target = os.readlink(path)
-        except OSError:
-            return selector, path
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+                return selector, path   # no link, or open() will say what is wrong
+            raise
         target = os.path.normpath(os.path.join(directory, target))
         if os.path.dirname(target) != os.path.normpath(directory):
             return selector, path

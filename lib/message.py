@@ -6,6 +6,7 @@ blanks around it, the field with its exact bytes, folds and final LF included.
 Tuples, because a hostile message has a hundred thousand of them.
 """
 
+import errno
 import os
 
 CHUNK = 128 * 1024           # bytes read at a time: fits the L2 cache
@@ -35,15 +36,19 @@ class Header:
         return [field for field_name, field in self.fields if field_name == name]
 
 
-def chunks(fd, start=0):
-    """Yields the bytes of a regular file from start to its end, CHUNK at a time.
+def chunks(fd):
+    """Yields the bytes of a regular file, CHUNK at a time.  Raises OSError.
 
     pread, for mapped pages would count as resident and the offset must stay.
+    A file that ends before its size is an error: else two passes over it could
+    see different messages.
     """
-    while True:
+    size = os.fstat(fd).st_size
+    start = 0
+    while start < size:
         chunk = os.pread(fd, CHUNK, start)
         if not chunk:
-            return
+            raise OSError(errno.EIO, "the message ends before the size of its file")
         yield chunk
         start += len(chunk)
 
