@@ -6,7 +6,7 @@
 
 Whatever goes wrong before the original runs is reported as a temporary
 failure, so that qmail-send tries again: nothing is bounced or lost by us.
-qmail-remote-dk(8) has the settings.
+README has the settings.
 """
 
 import os

@@ -27,6 +27,7 @@ ERRORS = {
     "write": ["ENOSPC", "EIO", "EPIPE", "EINTR", "EAGAIN"],
     "memory": ["ENOMEM"],
     "process": ["ENOMEM", "EAGAIN"],
+    "wait": ["EINTR"],      # its only error while there is a child
     "other": ["EIO", "ENOMEM", "EPERM"],
 }
 KINDS = {
@@ -35,7 +36,8 @@ KINDS = {
     "read": {"read", "pread64", "getdents64", "getrandom"},
     "write": {"write", "pwrite64", "sendto", "close", "lseek"},
     "memory": {"mmap", "brk", "munmap", "mprotect", "mremap"},
-    "process": {"execve", "clone", "clone3", "fork", "vfork", "wait4"},
+    "process": {"execve", "clone", "clone3", "fork", "vfork"},
+    "wait": {"wait4"},
 }
 # They never fail, or (execve at the start) are not ours.
 LEFT_OUT = {"exit_group", "exit", "rt_sigreturn", "arch_prctl", "set_tid_address", "getpid",
