@@ -23,6 +23,26 @@ def author_domain(header):
     return only_domain(header.named(b"from"))
 
 
+def author_flaw(header):
+    """Why verifiers refuse a message for its From: fields, or "".
+
+    RFC 6376 section 5.4: From: must be signed.  OpenDKIM refuses the message
+    where it finds no address there.
+    """
+    fields = header.named(b"from")
+    if not fields:
+        return "there is no From: field"
+    if not all(has_address(field.partition(b":")[2]) for field in fields):
+        return "there is no address in a From: field"
+    return ""
+
+
+def has_address(value):
+    """Whether lenient readers find an address in a field's value, in the grammar or not."""
+    domain = value.rpartition(b"<")[2].partition(b"@")[2]
+    return domain[:1] not in (b"", b">", b"\n")
+
+
 def sending_domain(header):
     """The domain of DomainKeys' sending address (RFC 4870 section 3.1): Sender:, else From:.
 
@@ -51,6 +71,24 @@ def domains(value):
         return [mailbox_domain(mailbox) for mailbox in separate(tokens)]
     except NotAnAddress:
         return []
+
+
+def first_mailbox(value):
+    """-> (local part, domain in lower case) of the first mailbox in a field's value.
+
+    The sending address of RFC 4870 section 3.1.  None where any part of the
+    value is not in the grammar.
+    """
+    try:
+        mailboxes = separate(tokenize(value))
+        if not mailboxes:
+            return None
+        tokens = addr_spec(mailboxes[0])
+        domain = addr_spec_domain(tokens)
+    except NotAnAddress:
+        return None
+    at = tokens.index((b"@", b"@"))
+    return b"".join(text for _, text in tokens[:at]), domain
 
 
 def is_domain(domain):
@@ -157,7 +195,12 @@ def separate(tokens):
 
 
 def mailbox_domain(tokens):
-    """The domain of one mailbox: `phrase <route:addr-spec>` or a bare addr-spec."""
+    """The domain of one mailbox."""
+    return addr_spec_domain(addr_spec(tokens))
+
+
+def addr_spec(tokens):
+    """The addr-spec of one mailbox: `phrase <route:addr-spec>`, or it is all there is."""
     kinds = [kind for kind, _ in tokens]
     if b"<" in kinds:
         opened = kinds.index(b"<")
@@ -166,7 +209,7 @@ def mailbox_domain(tokens):
         tokens = tokens[opened + 1:-1]
         if tokens and tokens[0][0] == b"@":
             tokens = after_route(tokens)
-    return addr_spec_domain(tokens)
+    return tokens
 
 
 def after_route(tokens):

@@ -76,6 +76,13 @@ class RelaxedBody(Body):
             chunk = chunk.replace(b"\t", b" ")
         if self.blank:
             chunk = b" " + chunk
+        # A search for one byte is ten times as fast as for two, and attachments have no blanks.
+        if b" " in chunk:
+            chunk = self.collapsed(chunk)
+        self.pass_on(chunk)
+
+    def collapsed(self, chunk):
+        """chunk with runs of spaces made one, and without those before LF and at its end."""
         while b"  " in chunk:
             # Halves every run; the first step keeps long runs to a few rounds.
             chunk = chunk.replace(b" " * 16, b" ").replace(b"  ", b" ")
@@ -84,7 +91,7 @@ class RelaxedBody(Body):
             chunk = chunk[:-1]
         if b" \n" in chunk:
             chunk = chunk.replace(b" \n", b"\n")
-        self.pass_on(chunk)
+        return chunk
 
 
 class SimpleBody(Body):
@@ -108,8 +115,25 @@ class NofwsBody(Body):
         super().__init__(update, empty_lines=1 if separator else 0)
 
     def feed(self, chunk):
-        self.pass_on(chunk.translate(None, b" \t\r"))
+        if b" " in chunk or b"\t" in chunk or b"\r" in chunk:
+            chunk = chunk.translate(None, b" \t\r")
+        self.pass_on(chunk)
+
+
+class SimpleDomainKeysBody(Body):
+    """RFC 4870 section 3.4.2.1: as it is on the wire, with the empty line before it.
+
+    That line does not count if all that follows is empty.
+    """
+
+    def __init__(self, update, separator=True):
+        super().__init__(update, empty_lines=1 if separator else 0)
+
+    def feed(self, chunk):
+        self.pass_on(chunk)
 
 
 FIELD = {"relaxed": relaxed_field, "simple": simple_field, "nofws": nofws_field}
 BODY = {"relaxed": RelaxedBody, "simple": SimpleBody}
+DOMAINKEYS_FIELD = {"simple": simple_field, "nofws": nofws_field}
+DOMAINKEYS_BODY = {"simple": SimpleDomainKeysBody, "nofws": NofwsBody}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The only door to a crypto library: hashes, and private keys that sign.
+"""The only door to a crypto library: hashes, keys that sign, Ed25519 that verifies.
 
-OpenSSL's libcrypto is bound with ctypes where it can be, for the cryptography
+OpenSSL's libcrypto is bound directly where it can be, for the cryptography
 package costs five times the rest of a delivery to import; that package serves
 where libcrypto can't be found.
 """
@@ -71,6 +71,22 @@ class PrivateKey:
                                 "the key is damaged, or this machine's memory is")
         return signature
 
+    def public_key(self):
+        """The public half as p= has it, bytes.
+
+        RSA: SubjectPublicKeyInfo in DER (RFC 6376 erratum 3017); Ed25519: its
+        32 bytes (RFC 8463 section 4).  Raises CryptoTrouble.
+        """
+        return self.backend_key.public_key()
+
+
+def generate_private_key(algorithm, bits=0):
+    """A new private key as the bytes of a key file: PKCS #8 PEM.
+
+    algorithm: "rsa" or "ed25519"; bits: of an RSA modulus.  Raises CryptoTrouble.
+    """
+    return backend().generate(algorithm, bits).pem()
+
 
 def load_private_key(data):
     """PrivateKey from the bytes of a key file.
@@ -98,6 +114,18 @@ def ed25519_seed(data):
     if len(seed) != 32 or len(data.strip()) != 44:
         raise KeyTrouble("neither a PEM private key nor the base64 of an Ed25519 seed")
     return seed
+
+
+def ed25519_verifies(digest, signature, public_key):
+    """Whether a signature over a digest is right (RFC 8463 section 3); all bytes.
+
+    False where public_key is no key, too.  Raises CryptoTrouble without a
+    crypto library.
+    """
+    try:
+        return backend().key_from_public(public_key).verify(signature, digest)
+    except KeyTrouble:
+        return False
 
 
 def backend():

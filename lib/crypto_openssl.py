@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Private keys by OpenSSL's libcrypto, versions 1.1.1 to 4, through ctypes.
+"""Keys by OpenSSL's libcrypto, versions 1.1.1 to 4.
 
 Importing it raises ImportError where libcrypto can't be bound.
 """
 
-import ctypes
-from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_void_p
-
+from .c_library import (Library, addressof, byref, c_char_p, c_int, c_size_t, c_void_p,
+                        c_uint64, create_string_buffer)
 from .errors import CryptoTrouble, KeyTrouble
 
 SONAMES = ("libcrypto.so.3", "libcrypto.so.4", "libcrypto.so.1.1", "libcrypto.so",
@@ -16,15 +15,24 @@ SONAMES = ("libcrypto.so.3", "libcrypto.so.4", "libcrypto.so.1.1", "libcrypto.so
 NID_RSA = 6
 NID_ED25519 = 1087
 
-OWNED = c_void_p    # a pointer that we free
+ED25519_LENGTH = 32         # bytes of a public key
+LONGEST_PEM = 16384         # bytes: enough for an RSA key of 8192 bits
+
+# crypto.h: no error strings, no tables of ciphers and digests by name.  Each
+# delivery would build them, and none looks at them.
+LESS_AT_START = 0x01 | 0x10 | 0x20
+
+OWNED = c_void_p        # a pointer that we free
+REFERENCE = c_void_p    # what byref() gives
 
 
 def bind():
     """libcrypto with the prototypes of what is used of it.  Raises ImportError."""
     for name in SONAMES:
         try:
-            library = ctypes.CDLL(name)
-            return declare(library)
+            library = declare(Library(name))
+            library.OPENSSL_init_crypto(LESS_AT_START, None)
+            return library
         except (OSError, AttributeError):
             continue
     raise ImportError("libcrypto can't be bound")
@@ -33,21 +41,35 @@ def bind():
 def declare(library):
     """Sets prototypes.  Raises AttributeError where a function is missing."""
     for result, name, *arguments in (
+            (c_int, "OPENSSL_init_crypto", c_uint64, c_void_p),
+            (c_char_p, "OpenSSL_version", c_int),
             (OWNED, "BIO_new_mem_buf", c_char_p, c_int),
+            (OWNED, "BIO_new", c_void_p),
+            (c_void_p, "BIO_s_mem"),
+            (c_int, "BIO_read", c_void_p, c_char_p, c_int),
             (c_int, "BIO_free", c_void_p),
             (OWNED, "PEM_read_bio_PrivateKey", c_void_p, c_void_p, c_void_p, c_char_p),
+            (c_int, "PEM_write_bio_PrivateKey", c_void_p, c_void_p, c_void_p, c_void_p, c_int,
+             c_void_p, c_void_p),
+            (c_int, "i2d_PUBKEY", c_void_p, REFERENCE),
+            (c_int, "EVP_PKEY_get_raw_public_key", c_void_p, c_char_p, REFERENCE),
             (OWNED, "EVP_PKEY_new_raw_private_key", c_int, c_void_p, c_char_p, c_size_t),
+            (OWNED, "EVP_PKEY_new_raw_public_key", c_int, c_void_p, c_char_p, c_size_t),
             (OWNED, "EVP_PKEY_CTX_new", c_void_p, c_void_p),
+            (OWNED, "EVP_PKEY_CTX_new_id", c_int, c_void_p),
             (None, "EVP_PKEY_CTX_free", c_void_p),
+            (c_int, "EVP_PKEY_CTX_ctrl_str", c_void_p, c_char_p, c_char_p),
+            (c_int, "EVP_PKEY_keygen_init", c_void_p),
+            (c_int, "EVP_PKEY_keygen", c_void_p, REFERENCE),
             (None, "EVP_PKEY_free", c_void_p),
             (c_int, "EVP_PKEY_sign_init", c_void_p),
-            (c_int, "EVP_PKEY_sign", c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t),
+            (c_int, "EVP_PKEY_sign", c_void_p, c_char_p, REFERENCE, c_char_p, c_size_t),
             (c_int, "EVP_PKEY_verify_init", c_void_p),
             (c_int, "EVP_PKEY_verify", c_void_p, c_char_p, c_size_t, c_char_p, c_size_t),
             (OWNED, "EVP_MD_CTX_new"),
             (None, "EVP_MD_CTX_free", c_void_p),
             (c_int, "EVP_DigestSignInit", c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),
-            (c_int, "EVP_DigestSign", c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t),
+            (c_int, "EVP_DigestSign", c_void_p, c_char_p, REFERENCE, c_char_p, c_size_t),
             (c_int, "EVP_DigestVerifyInit", c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),
             (c_int, "EVP_DigestVerify", c_void_p, c_char_p, c_size_t, c_char_p, c_size_t)):
         function = getattr(library, name)
@@ -89,7 +111,7 @@ class Key:
             new, start, sign, free = (libcrypto.EVP_MD_CTX_new, self.digest_sign_init,
                                       libcrypto.EVP_DigestSign, libcrypto.EVP_MD_CTX_free)
         room = max(self.bits // 8 + 1, 64)
-        signature = ctypes.create_string_buffer(room)
+        signature = create_string_buffer(room)
         length = c_size_t(room)
         context = new()
         try:
@@ -114,6 +136,33 @@ class Key:
                 context, signature, len(signature), data, len(data)) == 1
         finally:
             free(context)
+
+    def public_key(self):
+        """The public half: RSA as SubjectPublicKeyInfo in DER, Ed25519 raw."""
+        if self.algorithm == "rsa":
+            length = libcrypto.i2d_PUBKEY(self.pointer, None)
+            public = create_string_buffer(max(length, 1))
+            written = libcrypto.i2d_PUBKEY(self.pointer, byref(c_void_p(addressof(public))))
+        else:
+            room = c_size_t(ED25519_LENGTH)
+            public = create_string_buffer(ED25519_LENGTH)
+            written = libcrypto.EVP_PKEY_get_raw_public_key(self.pointer, public, byref(room))
+        if written <= 0:
+            raise CryptoTrouble("OpenSSL can't give the public half of this key")
+        return public.raw
+
+    def pem(self):
+        """The private key as PKCS #8 PEM, unencrypted."""
+        bio = libcrypto.BIO_new(libcrypto.BIO_s_mem())
+        text = create_string_buffer(LONGEST_PEM)
+        try:
+            if not bio or libcrypto.PEM_write_bio_PrivateKey(
+                    bio, self.pointer, None, None, 0, None, None) != 1:
+                raise CryptoTrouble("OpenSSL can't write this key")
+            length = libcrypto.BIO_read(bio, text, LONGEST_PEM)
+            return text.raw[:length]
+        finally:
+            libcrypto.BIO_free(bio)
 
     def key_context(self):
         return libcrypto.EVP_PKEY_CTX_new(self.pointer, None)
@@ -145,3 +194,32 @@ def key_from_seed(seed):
     if not pointer:
         raise KeyTrouble("OpenSSL can't use this Ed25519 seed")
     return Key(pointer)
+
+
+def key_from_public(public_key):
+    """Key that only verifies, from an Ed25519 public key (bytes).  Raises KeyTrouble."""
+    pointer = libcrypto.EVP_PKEY_new_raw_public_key(NID_ED25519, None, public_key,
+                                                    len(public_key))
+    if not pointer:
+        raise KeyTrouble("not an Ed25519 public key")
+    return Key(pointer)
+
+
+def generate(algorithm, bits):
+    """A new Key: "rsa" of so many bits, or "ed25519".  Raises CryptoTrouble."""
+    context = libcrypto.EVP_PKEY_CTX_new_id(NID_RSA if algorithm == "rsa" else NID_ED25519, None)
+    pointer = c_void_p()
+    try:
+        if (not context or libcrypto.EVP_PKEY_keygen_init(context) != 1
+                or algorithm == "rsa" and libcrypto.EVP_PKEY_CTX_ctrl_str(
+                    context, b"rsa_keygen_bits", b"%d" % bits) != 1
+                or libcrypto.EVP_PKEY_keygen(context, byref(pointer)) != 1):
+            raise CryptoTrouble("OpenSSL can't make a key")
+    finally:
+        libcrypto.EVP_PKEY_CTX_free(context)
+    return Key(pointer.value)
+
+
+def version():
+    """The library's own words."""
+    return libcrypto.OpenSSL_version(0).decode("ascii", "replace")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Private keys by the cryptography package, where libcrypto can't be bound.
+"""Keys by the cryptography package, where libcrypto can't be bound.
 
 The same interface as crypto_openssl.  Importing it raises ImportError where
 the package is missing.
@@ -10,6 +10,7 @@ from .dependencies import add_site_packages
 add_site_packages()
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: E402
+from cryptography.hazmat.backends.openssl import backend                     # noqa: E402
 from cryptography.hazmat.primitives import hashes, serialization            # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa, utils  # noqa: E402
 
@@ -23,7 +24,7 @@ class Key:
         self.key = key
         if isinstance(key, rsa.RSAPrivateKey):
             self.algorithm, self.bits = "rsa", key.key_size
-        elif isinstance(key, ed25519.Ed25519PrivateKey):
+        elif isinstance(key, (ed25519.Ed25519PrivateKey, ed25519.Ed25519PublicKey)):
             self.algorithm, self.bits = "ed25519", 256
         else:
             raise KeyTrouble("the key is neither RSA nor Ed25519")
@@ -37,11 +38,28 @@ class Key:
 
     def verify(self, signature, data):
         """Whether signature is what sign(data) gives, by the public half of the key."""
+        public = self.key
+        if hasattr(public, "public_key"):
+            public = public.public_key()
         try:
-            self.key.public_key().verify(signature, *self.scheme(data))
+            public.verify(signature, *self.scheme(data))
         except InvalidSignature:
             return False
         return True
+
+    def public_key(self):
+        """The public half: RSA as SubjectPublicKeyInfo in DER, Ed25519 raw."""
+        public = self.key.public_key()
+        if self.algorithm == "rsa":
+            return public.public_bytes(serialization.Encoding.DER,
+                                       serialization.PublicFormat.SubjectPublicKeyInfo)
+        return public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+
+    def pem(self):
+        """The private key as PKCS #8 PEM, unencrypted."""
+        return self.key.private_bytes(serialization.Encoding.PEM,
+                                      serialization.PrivateFormat.PKCS8,
+                                      serialization.NoEncryption())
 
     def scheme(self, data):
         """The arguments that make the package sign or verify data."""
@@ -67,3 +85,23 @@ def key_from_pem(pem):
 def key_from_seed(seed):
     """Key from the 32 bytes of an Ed25519 seed."""
     return Key(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
+
+
+def key_from_public(public_key):
+    """Key that only verifies, from an Ed25519 public key (bytes).  Raises KeyTrouble."""
+    try:
+        return Key(ed25519.Ed25519PublicKey.from_public_bytes(public_key))
+    except ValueError as error:
+        raise KeyTrouble("not an Ed25519 public key") from error
+
+
+def generate(algorithm, bits):
+    """A new Key: "rsa" of so many bits, or "ed25519"."""
+    if algorithm == "rsa":
+        return Key(rsa.generate_private_key(65537, bits))
+    return Key(ed25519.Ed25519PrivateKey.generate())
+
+
+def version():
+    """The library's own words."""
+    return "cryptography package with " + backend.openssl_version_text()

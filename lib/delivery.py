@@ -10,8 +10,7 @@ defer() in the script, or the original's.
 import os
 import sys
 
-import _signal      # the signal module proper imports enum, which costs 3 ms
-
+from . import process
 from .errors import SettingTrouble
 
 # In the environment of what we start: this program has already run.
@@ -33,7 +32,7 @@ def run_original(path, arguments, message):
     if message != 0:
         os.dup2(message, 0)
     restore_standard_error()
-    restore_signals()
+    process.restore_signals(ignored_by_parent())
     os.environ[PASSED] = "1"
     try:
         os.execv(path, ["qmail-remote"] + arguments)
@@ -54,21 +53,17 @@ def restore_standard_error():
         os.close(int(kept))
 
 
-def restore_signals():
-    """Undoes what Python did at its start: it ignores SIGPIPE and SIGXFSZ.
+def ignored_by_parent():
+    """The signals that qmail-rspawn ignores, as a mask; bit 0 is signal 1.
 
     Under the launcher the parent still has the dispositions that qmail-rspawn
     gave (it ignores SIGPIPE); where they can't be read, the default is right,
     for qmail-remote ignores SIGPIPE by itself.
     """
-    ignored = 0
     if "stderr" in sys._xoptions:
         try:
             with open(f"/proc/{os.getppid()}/status", "rb") as status:
-                mask = status.read().partition(b"\nSigIgn:")[2].split(None, 1)[0]
-            ignored = int(mask, 16)
+                return int(status.read().partition(b"\nSigIgn:")[2].split(None, 1)[0], 16)
         except (OSError, ValueError, IndexError):
             pass
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
-        if not ignored >> (number - 1) & 1:
-            _signal.signal(number, _signal.SIG_DFL)
+    return 0

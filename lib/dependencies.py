@@ -13,13 +13,15 @@ import sys
 def add_site_packages():
     """Appends the interpreter's own package directories to sys.path, once.
 
-    A private environment is known by its pyvenv.cfg, as site itself does it.
+    A private environment is known by its pyvenv.cfg, as site itself does it;
+    under -S, Debian's site takes it for the system, which has other directories.
     """
     environment = os.path.dirname(os.path.dirname(os.path.abspath(sys.executable)))
     if os.path.exists(os.path.join(environment, "pyvenv.cfg")):
-        prefixes = [environment]
+        version = "python{}.{}".format(*sys.version_info)
+        directories = [os.path.join(environment, "lib", version, "site-packages")]
     else:
-        prefixes = [sys.prefix, sys.exec_prefix]
-    for directory in site.getsitepackages(prefixes):
+        directories = site.getsitepackages()
+    for directory in directories:
         if directory not in sys.path:
             sys.path.append(directory)

@@ -14,37 +14,34 @@ NAME = b"abcdefghijklmnopqrstuvwxyz0123456789-_."
 LONGEST_NAME = 76   # bytes: with its colon and a fold it fits a line
 
 
-def names_to_sign(fields):
-    """The names for h=: every field's, once, in the order they first occur.
+def fields_to_sign(fields):
+    """Those of fields (of message.Header) that the signature covers, in order.
 
-    RFC 4870 section 3.2.1: one name covers all fields of that name.  A name
-    that a tag list can't hold is left out.
+    All occurrences of a name or none (RFC 4870 section 3.3), and no name that a
+    tag list can't hold.
     """
-    names = {}
-    for name, field in fields:
-        if name in names or name in LEFT_OUT or name.startswith(LEFT_OUT_PREFIXES):
-            continue
-        if name.translate(None, NAME) or len(name) > LONGEST_NAME:
-            continue
-        names[name] = field[:len(name)]     # as the message writes it
-    return names
+    return [(name, field) for name, field in fields
+            if name not in LEFT_OUT and not name.startswith(LEFT_OUT_PREFIXES)
+            and not name.translate(None, NAME) and len(name) <= LONGEST_NAME]
 
 
-def hash_header(update, fields, names):
-    """Passes the canonical form of the named fields to update, in order."""
-    for name, field in fields:
-        if name in names:
-            update(nofws_field(field))
+def hash_header(update, covered):
+    """Passes the canonical form of the covered fields to update, in order."""
+    for _, field in covered:
+        update(nofws_field(field))
 
 
-def signature_field(key, names, digest):
+def signature_field(key, covered, digest):
     """The DomainKey-Signature field by one RSA key (keys.SigningKey); LF line ends.
 
-    names: of names_to_sign(); digest: SHA-1 of the canonical header and body.
+    covered: of fields_to_sign(), each listed in h=: of a name listed once, some
+    verifiers take all fields at that place, others each at its own
+    digest: SHA-1 of the canonical header and body
     """
+    names = [field[:len(name)] for name, field in covered]      # as the message writes them
     field = folded(b"DomainKey-Signature", [
         (b"a", [b"rsa-sha1"]), (b"q", [b"dns"]), (b"c", [b"nofws"]),
         (b"s", [key.selector]), (b"d", [key.domain]),
-        (b"h", name_words(list(names.values()))), (b"b", [b""])])
+        (b"h", name_words(names)), (b"b", [b""])])
     signature = key.private_key.sign("sha1", digest)
     return with_value(field, binascii.b2a_base64(signature, newline=False))

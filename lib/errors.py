@@ -22,5 +22,13 @@ class CryptoTrouble(Trouble):
     """No crypto library, or it gave a wrong answer."""
 
 
+class ReadTrouble(Trouble):
+    """The message can't be read to its end."""
+
+
 class SpoolTrouble(Trouble):
     """No room, or no place, for the copy of a message that is handed on."""
+
+
+class RequestTrouble(Trouble):
+    """An administrator asked for what can't be done; nothing has been."""

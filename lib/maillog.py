@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Lines for the mail log, by syslog; where it is missing, only the line is lost."""
+"""Lines for the mail log; where they can't be written, only the line is lost.
+
+The signer's go to syslog, for its descriptor 2 is the delivery report.  The
+verifier's go to descriptor 2, which tcpserver's log service reads.
+"""
+
+import os
+import stat
+import sys
 
 LONGEST = 900   # bytes: what syslog daemons take in one datagram line
+
+terminal = False    # whether somebody who tries things reads all lines on descriptor 2
 
 
 def printable(text):
@@ -19,7 +29,31 @@ def warn(text):
     write(syslog.LOG_WARNING, "warning: " + text)
 
 
+def tell(text):
+    """A line on descriptor 2; to syslog where that is a socket.
+
+    Under inetd the socket is the SMTP connection, where a line of ours would
+    be taken for the server's.
+    """
+    line = f"{program()}: {printable(text)}\n".encode()
+    try:
+        if not stat.S_ISSOCK(os.fstat(2).st_mode):
+            os.write(2, line)
+            return
+    except OSError:
+        pass
+    info(text)
+
+
 def write(priority, text):
+    if terminal:
+        os.write(2, f"{program()}: {printable(text)}\n".encode())
+        return
     import syslog
-    syslog.openlog("qmail-remote-dk", syslog.LOG_PID, syslog.LOG_MAIL)
+    syslog.openlog(program(), syslog.LOG_PID, syslog.LOG_MAIL)
     syslog.syslog(priority, printable(text))
+
+
+def program():
+    """The name in the log: qmail_remote_dk.py is qmail-remote-dk."""
+    return os.path.splitext(os.path.basename(sys.argv[0]))[0].replace("_", "-")

@@ -9,11 +9,16 @@ Tuples, because a hostile message has a hundred thousand of them.
 import errno
 import os
 
-CHUNK = 128 * 1024           # bytes read at a time: fits the L2 cache
+CHUNK = 64 * 1024            # bytes read at a time: fits the L2 cache
 HEADER_LIMIT = 1024 * 1024   # bytes of header that we look at
+FIELD_LIMIT = 65000          # bytes of a field: OpenDKIM hashes only the first 64 KiB
 
-# RFC 5322 section 3.6.8: printable US-ASCII except the colon.
-FIELD_NAME = bytes(c for c in range(33, 127) if c != ord(":"))
+# RFC 5322 section 3.6.8: printable US-ASCII except the colon; and the
+# semicolon, with which OpenDKIM refuses the whole message.
+FIELD_NAME = bytes(c for c in range(33, 127) if c not in b":;")
+
+# Which verifiers take for the end of the text, or for a blank.
+DISPUTED = (b"\0", b"\v", b"\f")
 
 
 class Header:
@@ -22,29 +27,30 @@ class Header:
     fields: list of (name, field), in order
     flaw: why the header is not one that all verifiers read alike, or ""
     body_follows: whether an empty line ends it (False: the message ends first)
+    too_long: whether it is over HEADER_LIMIT, so that fields is empty
     """
 
-    __slots__ = ("fields", "flaw", "body_follows")
+    __slots__ = ("fields", "flaw", "body_follows", "too_long")
 
-    def __init__(self, fields, flaw, body_follows):
+    def __init__(self, fields, flaw, body_follows, too_long=False):
         self.fields = fields
         self.flaw = flaw
         self.body_follows = body_follows
+        self.too_long = too_long
 
     def named(self, name):
         """The fields of one name (lower-case bytes), in order."""
         return [field for field_name, field in self.fields if field_name == name]
 
 
-def chunks(fd):
-    """Yields the bytes of a regular file, CHUNK at a time.  Raises OSError.
+def chunks(fd, start=0):
+    """Yields the bytes of a regular file from start on, CHUNK at a time.  Raises OSError.
 
     pread, for mapped pages would count as resident and the offset must stay.
     A file that ends before its size is an error: else two passes over it could
     see different messages.
     """
     size = os.fstat(fd).st_size
-    start = 0
     while start < size:
         chunk = os.pread(fd, CHUNK, start)
         if not chunk:
@@ -90,7 +96,8 @@ def split(text):
             if end <= HEADER_LIMIT:
                 return parse_header(block[:end], True), rest(block[end + 1:], text)
         if len(block) > HEADER_LIMIT:
-            return Header([], f"the header is longer than {HEADER_LIMIT} bytes", True), iter(())
+            flaw = f"the header is longer than {HEADER_LIMIT} bytes"
+            return Header([], flaw, True, too_long=True), iter(())
     return parse_header(block, False), iter(())
 
 
@@ -108,12 +115,12 @@ def parse_header(block, body_follows):
     continues it, so that nothing is lost; the flaw names the first such line.
     """
     fields = []
-    flaw = ""
+    flaw = "the header has a NUL, VT or FF" if any(c in block for c in DISPUTED) else ""
     lines = [line + b"\n" for line in block.split(b"\n")]
     last = lines.pop()[:-1]
     if last:
         lines.append(last)
-        flaw = "the message ends within a header line"
+        flaw = flaw or "the message ends within a header line"
     for number, line in enumerate(lines, 1):
         if line[:1] in (b" ", b"\t") and fields:
             name, parts = fields[-1]
@@ -126,4 +133,37 @@ def parse_header(block, body_follows):
             if name.translate(None, FIELD_NAME):
                 name = b""
         fields.append((name.lower(), [line]))
-    return Header([(name, b"".join(parts)) for name, parts in fields], flaw, body_follows)
+    fields = [(name, b"".join(parts)) for name, parts in fields]
+    if any(len(field) > FIELD_LIMIT for _, field in fields):
+        flaw = flaw or f"a header field is longer than {FIELD_LIMIT} bytes"
+    return Header(fields, flaw, body_follows)
+
+
+def long_header(fd):
+    """Yields the header that was too long for split(), as one Header after another.
+
+    Each has whole fields, HEADER_LIMIT bytes of them or one that is longer.
+    """
+    start = 0
+    length = HEADER_LIMIT
+    while True:
+        block = os.pread(fd, length, start)
+        end = block.find(b"\n\n") + 1
+        if end or len(block) < length:
+            yield parse_header(block[:end] if end else block, bool(end))
+            return
+        end = last_field(block)
+        if not end:
+            length *= 2
+            continue
+        yield parse_header(block[:end], True)
+        start += end
+        length = HEADER_LIMIT
+
+
+def last_field(block):
+    """Where the last field starts in a part of a header; 0 if it has only one."""
+    end = block.rfind(b"\n", 0, -1)
+    while end >= 0 and block[end + 1:end + 2] in (b" ", b"\t"):
+        end = block.rfind(b"\n", 0, end)
+    return end + 1

@@ -40,8 +40,9 @@ def prepare(fd, arguments, settings, clock=time.time):
         return fd
     delivery = "host={} sender=<{}> recipient=<{}>".format(
         arguments[0], arguments[1], " ".join(arguments[2:]))
-    if header.flaw:
-        maillog.warn(f"sent unsigned: {header.flaw}, so verifiers would not agree on it; {delivery}")
+    flaw = header.flaw or address.author_flaw(header)
+    if flaw:
+        maillog.warn(f"sent unsigned: {flaw}, so verifiers would not agree on it; {delivery}")
         return fd
     large = os.fstat(fd).st_size > message.CHUNK
     signatures = sign(header, body, plan, settings, int(clock()), large)
@@ -60,13 +61,22 @@ def choose(header, envelope_sender, settings):
     patterns = settings["DKSIGN"]
     plan = Plan((None, []), (None, []))
     if "dkim" in protocols:
-        candidates = address.with_parents(address.author_domain(header))
-        candidates += address.with_parents(envelope_sender.rpartition(b"@")[2].lower())
-        plan.dkim = keys.first_with_key(candidates, patterns)
+        plan.dkim = keys.first_with_key(dkim_candidates(header, envelope_sender), patterns)
     if "domainkeys" in protocols:
-        candidates = address.with_parents(address.sending_domain(header))
-        plan.domainkeys = keys.first_with_key(candidates, patterns)
+        plan.domainkeys = keys.first_with_key(domainkeys_candidates(header), patterns)
     return plan
+
+
+def dkim_candidates(header, envelope_sender):
+    """The domains that may sign with DKIM, the preferred first; bytes."""
+    candidates = address.with_parents(address.author_domain(header))
+    _, at, envelope_domain = envelope_sender.rpartition(b"@")
+    return candidates + (address.with_parents(envelope_domain.lower()) if at else [])
+
+
+def domainkeys_candidates(header):
+    """The domains that may sign with DomainKeys, the preferred first; bytes."""
+    return address.with_parents(address.sending_domain(header))
 
 
 def sign(header, body, plan, settings, now, large):
@@ -87,8 +97,8 @@ def sign(header, body, plan, settings, now, large):
         consumers.append(BODY[canonicalization[1]](body_hash.update))
     if domainkeys_keys:
         message_hash = sha1()
-        listed = domainkeys_sign.names_to_sign(header.fields)
-        domainkeys_sign.hash_header(message_hash.update, header.fields, listed)
+        covered = domainkeys_sign.fields_to_sign(header.fields)
+        domainkeys_sign.hash_header(message_hash.update, covered)
         consumers.append(NofwsBody(message_hash.update, header.body_follows))
     feed(body, consumers)
 
@@ -99,7 +109,7 @@ def sign(header, body, plan, settings, now, large):
                        for key in dkim_keys]
     if domainkeys_keys:
         digest = message_hash.digest()
-        signatures += [(key, domainkeys_sign.signature_field(key, listed, digest))
+        signatures += [(key, domainkeys_sign.signature_field(key, covered, digest))
                        for key in domainkeys_keys]
     return signatures
 

@@ -24,10 +24,23 @@ DEFAULTS = {
     "DKIMEXPIRE": "",
     "DKONERROR": "defer",
     "DKREMOTE": QMAIL + "/bin/qmail-remote.orig",
+    "DKVERIFY": "",
+    "DKQUEUE": "",          # see queueing.queue_program()
+    "DKAUTHSERVID": "",     # the first line of control/me
+    "DKTIMEOUT": "20",
+    "DKPOLICY": "no",
+    "DKRSAMIN": "1024",
+    "DKREASON": "no",
+    "DNSCACHEIP": "",       # the name servers of /etc/resolv.conf
 }
 
 PROTOCOLS = ("dkim", "domainkeys")
 CANONICALIZATIONS = ("relaxed", "simple")
+YES = ("yes", "1")
+NO = ("no", "0")
+NAME_CHARACTERS = dict.fromkeys(
+    b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+LETTERS = "ABCDEFGHIJK"     # what DKVERIFY can name; lower case: temporary
 
 
 class Settings:
@@ -82,12 +95,40 @@ class Settings:
 
     def seconds(self, name):
         """The value as a positive int of seconds, or None where it is empty."""
+        return self.number(name, "seconds")
+
+    def number(self, name, unit):
+        """The value as a positive int, or None where it is empty.  unit: for the message."""
         value = self[name]
         if not value:
             return None
         if not (value.isascii() and value.isdigit()) or len(value) > 9 or not int(value):
-            raise SettingTrouble(f"{name}: {value!r} is not a number of seconds")
+            raise SettingTrouble(f"{name}: {value!r} is not a number of {unit}")
         return int(value)
+
+    def is_on(self, name):
+        """Whether the value is yes or 1; no or 0 is the other choice."""
+        return any(word in YES for word in self.words(name, YES + NO))
+
+    def letters(self):
+        """DKVERIFY: the results that are refused, as a str of LETTERS in both cases.
+
+        Hyphens and blanks count as nothing, so "-" refuses none; "" is: don't
+        verify.  Any other character would be a mistake with consequences.
+        """
+        value = self["DKVERIFY"]
+        for letter in value:
+            if letter.upper() not in LETTERS + "- ":
+                raise SettingTrouble(f"DKVERIFY: {letter!r} is not a letter from A to K")
+        return value
+
+    def authserv_id(self):
+        """DKAUTHSERVID, else the host's name in control/me (RFC 8601 section 2.5), as bytes."""
+        value = self["DKAUTHSERVID"] or first_line(self.control + "/me") or ""
+        if not value or not value.isascii() or value.translate(NAME_CHARACTERS):
+            raise SettingTrouble(
+                f"DKAUTHSERVID or {self.control}/me: {value!r} is not a host name")
+        return value.encode()
 
     def unsigned_on_error(self):
         """DKONERROR: whether a message that can't be signed goes out unsigned."""

@@ -10,7 +10,7 @@ would send the message cut short and report success.
 import os
 import stat
 
-from .errors import SpoolTrouble
+from .errors import ReadTrouble, SpoolTrouble
 
 IN_MEMORY = 1024 * 1024     # bytes, up to which a message is kept in memory
 DIRECTORIES = ("/var/tmp", "/tmp")
@@ -66,15 +66,25 @@ def write(fd, data):
 def from_start(fd, directory=None):
     """A descriptor whose offset 0 is the start of the message on fd.
 
-    That is fd itself, as qmail-rspawn gives it, or a copy of what can be read
-    from it where it is a pipe or was read in part.  Raises OSError, SpoolTrouble.
+    That is fd itself where it is such a file, else a copy of what can be read
+    from it: a pipe, or a file that was read in part.  A copy is in memory up
+    to IN_MEMORY.  Raises OSError, ReadTrouble, SpoolTrouble.
     """
     if stat.S_ISREG(os.fstat(fd).st_mode) and os.lseek(fd, 0, os.SEEK_CUR) == 0:
         return fd
-    copy = anonymous_file(IN_MEMORY + 1, directory)
+    copy = None
+    held = bytearray()
     while True:
-        data = os.read(fd, 65536)
-        if not data:
+        try:
+            piece = os.read(fd, 65536)
+        except OSError as error:
+            raise ReadTrouble(f"unable to read the message: {error.strerror}") from error
+        held += piece
+        if copy is None and (not piece or len(held) > IN_MEMORY):
+            copy = anonymous_file(len(held), directory)
+        if copy is not None:
+            write(copy, held)
+            held = bytearray()
+        if not piece:
             os.lseek(copy, 0, os.SEEK_SET)
             return copy
-        write(copy, data)
