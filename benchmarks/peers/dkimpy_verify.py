@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+"""dkimpy's dkimverify command, the argument being the port of the DNS on loopback.
+
+It verifies the first DKIM signature only.
+"""
+
+import sys
+
+import dns.resolver
+from dkim import dkimverify
+
+resolver = dns.resolver.Resolver(configure=False)
+resolver.nameservers = ["127.0.0.1"]
+resolver.port = int(sys.argv.pop())
+dns.resolver.default_resolver = resolver
+dkimverify.main()
