@@ -3,7 +3,7 @@
 
 Layers, each importing only those above it:
 
-  0  errors, settings, message, address, spool, delivery, maillog
+  0  errors, settings, message, address, spool, process, delivery, maillog
   1  canonicalization, crypto (with its two backends), keys, signature_field
   2  dkim_sign, domainkeys_sign
   3  outbound

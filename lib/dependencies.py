@@ -25,3 +25,24 @@ def add_site_packages():
     for directory in directories:
         if directory not in sys.path:
             sys.path.append(directory)
+
+
+class Hidden:
+    """While entered, the named modules can't be imported; those of empty are there, but empty.
+
+    For what a package imports at its start only in case it may be needed, at a
+    high price: it then does without.
+    """
+
+    def __init__(self, *absent, empty=()):
+        self.stand_ins = {name: None for name in absent if name not in sys.modules}
+        for name in empty:
+            if name not in sys.modules:
+                self.stand_ins[name] = type(sys)(name)
+
+    def __enter__(self):
+        sys.modules.update(self.stand_ins)
+
+    def __exit__(self, *exception):
+        for name in self.stand_ins:
+            del sys.modules[name]

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+"""Writes a verified message with its new header fields, all else as it came."""
+
+from . import message, spool
+
+
+def write(target, added, header, removable, source):
+    """Writes the message of source to target, with its new header fields.
+
+    added: header fields (bytes) for the top
+    source: a regular file; header: its message.Header
+    removable: function of a Header -> indexes of its fields to leave out
+    All other bytes stay as they are.  Raises SpoolTrouble, OSError.
+    """
+    spool.write(target, added)
+    written = 0
+    for part in message.long_header(source) if header.too_long else (header,):
+        removed = frozenset(removable(part))
+        spool.write(target, b"".join(field for index, (_, field) in enumerate(part.fields)
+                                     if index not in removed))
+        written += sum(len(field) for _, field in part.fields)
+    for chunk in message.chunks(source, written):
+        spool.write(target, chunk)

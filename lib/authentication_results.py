@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""Authentication-Results and DomainKey-Status: writes ours, knows those that pretend to be.
+
+RFC 8601 section 2.2 (syntax), section 5 (removal); RFC 4870 section 3.5.1.
+"""
+
+from .signature_field import place
+
+NAME = b"authentication-results"
+STATUS_NAME = b"domainkey-status"
+
+# RFC 2045 section 5.1
+SPECIALS = b'()<>@,;:\\"/[]?='
+TOKEN = bytes(c for c in range(0x21, 0x7f) if c not in SPECIALS)
+CONTROLS = bytes(range(0x21))
+BLANKS = b" \t\r\n"
+
+LONGEST_REASON = 200    # characters
+
+PROPERTIES = {
+    "dkim": (("header.d", "domain"), ("header.s", "selector"), ("header.a", "algorithm"),
+             ("header.b", "signature_start")),
+    "domainkeys": (("header.d", "domain"), ("header.from", "header_from")),
+}
+
+
+def field(authserv_id, results):
+    """The Authentication-Results field for SignatureResults; bytes, LF line ends.
+
+    authserv_id: bytes
+    """
+    groups = ([result_words(result) for result in results]
+              or [[b"dkim=none"], [b"domainkeys=none"]])
+    for words in groups[:-1]:
+        words[-1] += b";"
+    lines = [b"Authentication-Results: " + value(authserv_id) + b";"]
+    for words in groups:
+        lines.append(b" ")
+        for word in words:
+            place(lines, b" " + word)
+    return b"\n".join(lines) + b"\n"
+
+
+def result_words(result):
+    """A resinfo of RFC 8601 in words, between which it may be folded."""
+    words = [f"{result.protocol}={result.status}".encode("ascii")]
+    if result.test_mode:
+        words += [b"(test", b"mode)"]
+    reason = " ".join(result.reason[:LONGEST_REASON].split()).encode("ascii", "replace")
+    if reason:
+        words += (b"reason=" + quoted(reason)).split(b" ")
+    properties = PROPERTIES[result.protocol]
+    if result.protocol == "domainkeys" and result.domain:
+        properties = properties[:1]
+    for name, attribute in properties:
+        content = getattr(result, attribute).encode("ascii", "replace")
+        if content:
+            words.append(name.encode("ascii") + b"=" + value(content))
+    return words
+
+
+def value(content):
+    """Bytes as a token where they can be one, else as a quoted string."""
+    return quoted(content) if not content or content.translate(None, TOKEN) else content
+
+
+def quoted(content):
+    """Bytes as a quoted string (RFC 5322 section 3.2.4); control characters become ?."""
+    content = bytes(c if 0x20 <= c < 0x7f else ord("?") for c in content)
+    return b'"' + content.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def status_field(word, test_mode):
+    """The DomainKey-Status field; bytes, LF line end."""
+    comment = b" (test mode)" if test_mode else b""
+    return b"DomainKey-Status: " + word.encode("ascii") + comment + b"\n"
+
+
+def is_ours(name, content, authserv_id):
+    """Whether a field of a message from outside pretends to be ours, bytes all.
+
+    Readers differ on lines that are no fields (name b""), so these count by
+    what stands before their colon.
+    """
+    if not name:
+        name = content.partition(b":")[0].strip(CONTROLS).lower()
+    if name == NAME:
+        return claims(content.partition(b":")[2], authserv_id)
+    return name == STATUS_NAME
+
+
+def claims(content, authserv_id):
+    """Whether the value of an Authentication-Results field has our authserv-id.
+
+    In any case, after any comments and folds, as token or quoted string.  Where
+    it is not in the grammar, readers differ: then the name anywhere is a claim.
+    """
+    wanted = authserv_id.lower().rstrip(b".")
+    found = claimed_id(content)
+    if found is None:
+        return wanted in content.translate(None, b"\\" + BLANKS).lower()
+    return found.lower().rstrip(b".") == wanted
+
+
+def claimed_id(content):
+    """The authserv-id of the value of a field; None where it is not in the grammar."""
+    at = after_comments(content)
+    if at is None or at == len(content):
+        return None
+    if content[at:at + 1] == b'"':
+        return quoted_text(content, at)
+    end = at
+    while end < len(content) and content[end] in TOKEN:
+        end += 1
+    return content[at:end] or None
+
+
+def after_comments(content):
+    """The index after the comments and blanks at the start; None if one does not end."""
+    at = depth = 0
+    while at < len(content) and (depth or content[at] in b" \t\r\n("):
+        byte = content[at:at + 1]
+        if byte == b"\\" and depth:
+            at += 1
+        elif byte == b"(":
+            depth += 1
+        elif byte == b")":
+            depth -= 1
+        at += 1
+    return None if depth else at
+
+
+def quoted_text(content, at):
+    """The text of the quoted string that starts at an index, without blanks.
+
+    None if it does not end.  Some readers drop its blanks, as no name has any.
+    """
+    text = bytearray()
+    at += 1
+    while at < len(content):
+        byte = content[at]
+        if byte == ord('"'):
+            return bytes(text)
+        if byte == ord("\\"):
+            at += 1
+            byte = content[at] if at < len(content) else ord("\\")
+        if byte not in BLANKS:
+            text.append(byte)
+        at += 1
+    return None

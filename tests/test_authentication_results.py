@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""What is written is what the authres package reads; what pretends to be ours is found."""
+
+import string
+
+import authres
+import pytest
+from hypothesis import given, strategies as st
+
+from lib import authentication_results, inbound, message
+from lib.results import SignatureResult
+from verifying import MESSAGE, NAME, dkim_signed, domainkeys_signed, examine, golden_rsa
+
+ID = b"mx.example.org"
+STATUSES = ("pass", "fail", "policy", "neutral", "temperror", "permerror")
+
+
+def parsed(field):
+    """The field as authres reads it, after all that a field must keep to."""
+    lines = field.split(b"\n")
+    assert lines.pop() == b""
+    assert all(0 < len(line) <= 998 and line.strip() for line in lines)
+    assert all(line.startswith(b" ") for line in lines[1:])
+    assert all(len(line) <= 78 or b" " not in line.strip() for line in lines)
+    unfolded = field.decode("ascii").replace("\n", "").strip()
+    assert all(" " <= character <= "~" for character in unfolded)
+    return authres.AuthenticationResultsHeader.parse(unfolded)
+
+
+def properties(result):
+    return {f"{prop.type}.{prop.name}": prop.value for prop in result.properties}
+
+
+def made(protocol, status, **attributes):
+    result = SignatureResult(protocol, status, "A", attributes.pop("reason", ""))
+    for name, value in attributes.items():
+        setattr(result, name, value)
+    return result
+
+
+def test_golden():
+    results = [
+        made("dkim", "pass", domain="example.com", selector="s2026a", algorithm="rsa-sha256",
+             signature_start="Ab+/5678"),
+        made("dkim", "temperror", domain="example.net", selector="x", algorithm="ed25519-sha256",
+             signature_start="12345678", reason="the key can't be had now: timeout"),
+        made("domainkeys", "fail", domain="example.com", header_from="example.com",
+             reason="the signature is wrong for this message", test_mode=True),
+        made("domainkeys", "none", header_from="example.net", reason="x"),
+    ]
+    assert authentication_results.field(ID, results).decode() == """\
+Authentication-Results: mx.example.org;
+  dkim=pass header.d=example.com header.s=s2026a header.a=rsa-sha256
+ header.b="Ab+/5678";
+  dkim=temperror reason="the key can't be had now: timeout"
+ header.d=example.net header.s=x header.a=ed25519-sha256 header.b=12345678;
+  domainkeys=fail (test mode) reason="the signature is wrong for this message"
+ header.d=example.com;
+  domainkeys=none reason="x" header.from=example.net
+"""
+
+
+def test_unsigned():
+    field = authentication_results.field(ID, [])
+    assert [(result.method, result.result) for result in parsed(field).results] == [
+        ("dkim", "none"), ("domainkeys", "none")]
+
+
+text = st.text(st.characters(max_codepoint=0x2ff), max_size=80)
+token = st.text(string.ascii_letters + string.digits + "-._", max_size=253)
+
+
+@given(st.lists(st.builds(
+    made, st.sampled_from(["dkim", "domainkeys"]), st.sampled_from(STATUSES),
+    reason=text, domain=text | token, selector=text | token, algorithm=text,
+    signature_start=text, header_from=text, test_mode=st.booleans()), max_size=12))
+def test_whatever_is_in_the_results_is_data(results):
+    """Even text that never gets there: no property, result or field can be made with it."""
+    header = parsed(authentication_results.field(ID, results))
+    assert header.authserv_id == ID.decode()
+    if not results:
+        return
+    assert [(found.method, found.result) for found in header.results] == [
+        (result.protocol, result.status) for result in results]
+    for found, result in zip(header.results, results):
+        assert set(properties(found)) <= {"header.d", "header.s", "header.a", "header.b",
+                                          "header.from"}
+        if result.domain and set(result.domain) <= set(string.printable[:62] + "-._"):
+            assert properties(found)["header.d"] == result.domain
+
+
+tag = st.binary(max_size=40) | st.sampled_from([
+    b"a.com(.evil.com", b"a.com; dkim=pass header.d=evil.com", b'a.com" x="', b"a.com\n b",
+    b"a.com\\", b"\xe2\x80\xaeexample.com", b"example.com", b"\0", b"(", b")", b"rsa-sha256",
+    b"a" * 5000, b"x)dkim=pass("])
+
+
+@given(d=tag, s=tag, a=tag, b=tag, i=tag, protocol=st.sampled_from([b"DKIM", b"DomainKey"]))
+def test_hostile_tags_of_a_message_do_not_get_out(d, s, a, b, i, protocol):
+    field = protocol + b"-Signature: v=1; h=from; bh=AAAA; d=%s; s=%s; a=%s; b=%s; i=%s" % (
+        d, s, a, b, i)
+    found = examine(field + b"\n" + MESSAGE, {NAME: golden_rsa().record()})
+    fields = inbound.header_fields(found, ID)
+    authentication, status, end = fields.rpartition(b"DomainKey-Status: ")
+    assert status and b"\n" not in end[:-1]
+    header = parsed(authentication)
+    assert len(header.results) == len(found.results) or not found.results
+    assert "pass" not in [result.result for result in header.results]
+    for result in header.results:
+        shown = properties(result)
+        for name in ("header.d", "header.s", "header.a"):
+            assert not set(shown.get(name, "")) - set(string.ascii_letters + string.digits + "-._")
+
+
+def test_what_a_message_with_two_signatures_gets():
+    signed = dkim_signed(domainkeys_signed())
+    found = examine(signed, {NAME: golden_rsa().record()})
+    field, _, rest = inbound.header_fields(found, ID).partition(b"DomainKey-Status: ")
+    assert rest == b"good\n"
+    dkim, domainkeys = parsed(field).results
+    assert (dkim.method, dkim.result, domainkeys.method, domainkeys.result) == (
+        "dkim", "pass", "domainkeys", "pass")
+    start = signed[signed.index(b"\tb=") + 3:][:8].decode()
+    assert properties(dkim) == {"header.d": "example.com", "header.s": "sel",
+                                "header.a": "rsa-sha256", "header.b": start}
+    assert properties(domainkeys) == {"header.d": "example.com"}
+
+
+# Fields that pretend to be ours.
+OURS = [
+    b"Authentication-Results: mx.example.org; dkim=pass\n",
+    b"authentication-RESULTS: MX.Example.ORG; dkim=pass\n",
+    b"Authentication-Results:mx.example.org;dkim=pass\n",
+    b"Authentication-Results: mx.example.org\n",
+    b"Authentication-Results: mx.example.org 1; none\n",
+    b"Authentication-Results: mx.example.org/1; none\n",
+    b"Authentication-Results: mx.example.org.; none\n",
+    b"Authentication-Results :\tmx.example.org; none\n",
+    b"Authentication-Results\t : mx.example.org; none\n",
+    b"Authentication-Results:\n mx.example.org; none\n",
+    b"Authentication-Results: \n\t\n mx.example.org\n ; none\n",
+    b"Authentication-Results: (a) mx.example.org; none\n",
+    b"Authentication-Results: (a (b) \\) c)\n (d)mx.example.org(e); none\n",
+    b"Authentication-Results: (\xff;\n ) mx.example.org; none\n",
+    b'Authentication-Results: "mx.example.org"; none\n',
+    b'Authentication-Results: "mx.\\example\\.org"; none\n',
+    b'Authentication-Results: (x)"MX.\n example.org" 1; none\n',
+    # not in the grammar: readers differ
+    b"Authentication-Results: (mx.example.org; dkim=pass\n",
+    b'Authentication-Results: "mx.example.org; dkim=pass\n',
+    b"Authentication-Results: ; mx.example.org; dkim=pass\n",
+    b"Authentication-Results: @mx.example.org; dkim=pass\n",
+    # lines that some readers take for fields
+    b"Authentication-Results\v: mx.example.org; none\n",
+    b"\xa0\nAuthentication-Results: mx.example.org; none\n",
+    b"DomainKey-Status: good\n",
+    b"domainkey-status : good\n",
+    b"DOMAINKEY-STATUS:\n good\n",
+]
+OTHERS = [
+    b"Authentication-Results: mx.example.com; dkim=pass\n",
+    b"Authentication-Results: mx.example.org.evil.com; dkim=pass\n",
+    b"Authentication-Results: amx.example.org; dkim=pass\n",
+    b"Authentication-Results: example.org; dkim=pass (mx.example.org)\n",
+    b'Authentication-Results: "other"; mx.example.org\n',
+    b"Authentication-Results: (mx.example.org) other.example; dkim=pass\n",
+    b"Authentication-Results:\n",
+    b"Authentication-Result: mx.example.org; none\n",
+    b"X-Authentication-Results: mx.example.org; none\n",
+    b"ARC-Authentication-Results: i=1; mx.example.org; none\n",
+    b"X-DomainKey-Status: good\n",
+    b"Subject: Authentication-Results: mx.example.org; none\n",
+    b"no field\n",
+]
+
+
+@pytest.mark.parametrize("field", OURS)
+def test_pretenders_are_removed_wherever_they_are(field):
+    text = OTHERS[0] + field + b"Subject: x\n" + field.replace(b"\xa0\n", b"") + b"\nbody\n"
+    header, _ = message.split([text])
+    removed = inbound.fields_to_remove(header, ID)
+    left = b"".join(field for index, (_, field) in enumerate(header.fields)
+                    if index not in removed)
+    assert left.replace(b"\xa0\n", b"") == OTHERS[0] + b"Subject: x\n"
+
+
+def test_all_others_stay():
+    header, _ = message.split([b"".join(OTHERS) + b"\n"])
+    assert inbound.fields_to_remove(header, ID) == set()
+
+
+@given(st.lists(st.sampled_from([b"(", b")", b"\\", b'"', b"mx.example.org", b" ", b"\n ", b";",
+                                 b"x", b"\xff", b"/1"])))
+def test_removal_never_fails_and_agrees_with_authres(pieces):
+    field = b"Authentication-Results:" + b"".join(pieces) + b"\n"
+    found = authentication_results.is_ours(b"authentication-results", field, ID)
+    try:
+        theirs = authres.AuthenticationResultsHeader.parse(
+            field.decode("latin-1").replace("\n ", " ").strip())
+    except (authres.core.AuthResError, ValueError, IndexError):
+        return
+    if (theirs.authserv_id or "").lower() == ID.decode():
+        assert found

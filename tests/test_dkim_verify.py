@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: MIT
+"""DKIM's rules, each broken alone in a signature that is right otherwise (RFC 6376 section 6.1)."""
+
+import pytest
+
+from lib.results import TxtAnswer
+from verifying import (MESSAGE, NAME, NOW, Ed25519, RsaNumbers, dkim_signed, examine, golden_rsa,
+                       only, rsa_of)
+
+LONG_FIELD = "A" * 16384
+
+
+def test_the_signer_of_these_tests_is_right():
+    judges = pytest.importorskip("judges")
+    record = golden_rsa().record()
+    for canonicalization in ("relaxed", "simple"):
+        signed = dkim_signed(c=f"{canonicalization}/{canonicalization}")
+        verdicts = judges.verdicts(signed.replace(b"\n", b"\r\n"), {NAME: record})
+        assert {verdict.result for found in verdicts.values() for verdict in found} == {"pass"}
+
+
+# Tags of a signature that is made with them, and what becomes of it.
+TAGS = [
+    ({}, "pass", "A"),
+    ({"c": "simple/simple"}, "pass", "A"),
+    ({"c": "simple"}, "pass", "A"),
+    ({"c": None}, "fail", "B"),                     # the default is simple/simple
+    ({"c": "relaxed/nofws"}, "neutral", "G"),
+    ({"c": "relaxed/relaxed/relaxed"}, "neutral", "G"),
+    ({"c": ""}, "neutral", "G"),
+    # version and algorithm
+    ({"v": None}, "neutral", "C"),
+    ({"v": "2"}, "neutral", "G"),
+    ({"v": "1.0"}, "neutral", "G"),
+    ({"v": "0.5"}, "neutral", "G"),
+    ({"v": ""}, "neutral", "G"),
+    ({"a": None}, "neutral", "C"),
+    ({"a": "rsa-sha512"}, "neutral", "G"),
+    ({"a": "RSA-SHA256"}, "neutral", "G"),          # section 3.2: values have a case
+    ({"a": "ed25519-sha256"}, "permerror", "E"),    # the key says rsa
+    # domain and selector
+    ({"d": None}, "neutral", "C"),
+    ({"d": ""}, "neutral", "G"),
+    ({"d": "com"}, "neutral", "G"),
+    ({"d": "example..com"}, "neutral", "G"),
+    ({"d": ".example.com"}, "neutral", "G"),
+    ({"d": "example.com."}, "neutral", "G"),
+    ({"d": "exam ple.com"}, "neutral", "G"),
+    ({"d": "example.com(.evil.com"}, "neutral", "G"),
+    ({"d": "a" * 64 + ".com"}, "neutral", "G"),
+    ({"d": "a." * 130 + "com"}, "neutral", "G"),
+    ({"d": "EXAMPLE.com"}, "pass", "A"),
+    ({"d": "other.example"}, "permerror", "D"),
+    ({"s": None}, "neutral", "C"),
+    ({"s": ""}, "neutral", "G"),
+    ({"s": "a/b"}, "neutral", "G"),
+    ({"s": "SEL"}, "pass", "A"),
+    # identity
+    ({"i": "@example.com"}, "pass", "A"),
+    ({"i": "alice@example.com"}, "pass", "A"),
+    ({"i": "alice@EXAMPLE.COM"}, "pass", "A"),
+    ({"i": "alice=40x@sub.example.com"}, "pass", "A"),
+    ({"i": "alice=40sub.example=2Ecom"}, "pass", "A"),
+    ({"i": "alice@notexample.com"}, "neutral", "G"),
+    ({"i": "alice@com"}, "neutral", "G"),
+    ({"i": "example.com"}, "neutral", "G"),
+    ({"i": "sub.example.com"}, "neutral", "G"),
+    ({"i": "alice=4@example.com"}, "neutral", "G"),
+    ({"i": ""}, "neutral", "G"),
+    # query methods
+    ({"q": "dns/txt"}, "pass", "A"),
+    ({"q": "http/x : dns/txt"}, "pass", "A"),
+    ({"q": "dns"}, "neutral", "G"),
+    ({"q": "http/x"}, "neutral", "G"),
+    ({"q": ""}, "neutral", "G"),
+    # header fields
+    ({"h": None}, "neutral", "C"),
+    ({"h": ""}, "neutral", "G"),
+    ({"h": "To:Subject"}, "neutral", "G"),
+    ({"h": "from"}, "pass", "A"),
+    ({"h": "FROM : TO"}, "pass", "A"),
+    ({"h": "From:From:To:To:Missing"}, "pass", "A"),
+    ({"h": "From:To:"}, "pass", "A"),
+    ({"h": "From:DKIM-Signature"}, "pass", "A"),    # it signs none, not even itself
+    ({"h": "From:Su bject"}, "neutral", "G"),
+    ({"h": "From:" + ":".join(f"x{number}" for number in range(300))}, "neutral", "G"),
+    ({"h": "From:" + ":".join(["x"] * 3000)}, "pass", "A"),
+    # body hash and signature
+    ({"bh": None}, "neutral", "C"),
+    ({"bh": ""}, "neutral", "G"),
+    ({"bh": "AAAA"}, "fail", "B"),
+    ({"bh": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}, "fail", "B"),
+    ({"bh": "?"}, "neutral", "G"),
+    ({"b": None}, "neutral", "C"),
+    ({"b": "?"}, "neutral", "G"),
+    ({"b": "AAA"}, "neutral", "G"),
+    ({"b": "AAAA"}, "fail", "B"),
+    ({"b": "QUF="}, "neutral", "G"),                # bits that no encoder writes
+    # time
+    ({"t": str(NOW), "x": str(NOW + 1)}, "pass", "A"),
+    ({"t": str(NOW - 9), "x": str(NOW - 1)}, "fail", "B"),
+    ({"x": str(NOW)}, "pass", "A"),
+    ({"x": "9" * 5000}, "pass", "A"),               # so many digits are infinite
+    ({"t": "9" * 5000}, "policy", "B"),
+    ({"t": str(NOW + 36000)}, "pass", "A"),         # a clock in local time
+    ({"t": str(NOW + 36001)}, "policy", "B"),
+    ({"t": str(NOW), "x": str(NOW)}, "neutral", "G"),
+    ({"t": "12a"}, "neutral", "G"),
+    ({"t": ""}, "neutral", "G"),
+    ({"x": "-1"}, "neutral", "G"),
+    # body length: the canonical body of MESSAGE has 32 bytes
+    ({"l": "32"}, "pass", "A"),
+    ({"l": "31"}, "policy", "B"),
+    ({"l": "0"}, "policy", "B"),
+    ({"l": "33"}, "fail", "B"),
+    ({"l": "9" * 76}, "fail", "B"),
+    ({"l": "9" * 77}, "neutral", "G"),
+    ({"l": "9" * 5000}, "neutral", "G"),
+    ({"l": ""}, "neutral", "G"),
+    ({"l": "-1"}, "neutral", "G"),
+    # the tag list
+    ({"unknown": "x"}, "pass", "A"),
+    ({"z": "From: b=x| b=y"}, "pass", "A"),         # only the tag b= counts as b=
+    ({"x b": "y"}, "neutral", "G"),
+    ({"_": "y"}, "neutral", "G"),
+    ({"y": "1; v=1"}, "neutral", "G"),              # twice
+    ({"y": "1;"}, "neutral", "G"),                  # an empty tag
+    ({"y": LONG_FIELD}, "neutral", "G"),
+]
+
+
+@pytest.mark.parametrize("tags, status, letter", TAGS, ids=lambda value: str(value)[:40])
+def test_tags(tags, status, letter):
+    result = only(dkim_signed(**tags))
+    assert (result.status, result.letter, bool(result.reason)) == (status, letter, letter != "A")
+
+
+P = golden_rsa().record("")
+# Key record -> status, letter of a good signature.
+RECORDS = [
+    (P, "pass", "A"),
+    ("v=DKIM1; " + P, "pass", "A"),
+    (" v = DKIM1 ; " + P + " ; ", "pass", "A"),
+    ("v=DKIM2; " + P, "permerror", "E"),
+    ("v=dkim1; " + P, "permerror", "E"),
+    ("k=rsa; v=DKIM1; " + P, "permerror", "E"),     # v= must be first
+    ("k=rsa; " + P, "pass", "A"),
+    ("k=ed25519; " + P, "permerror", "E"),
+    ("k=dsa; " + P, "permerror", "E"),
+    ("h=sha256; " + P, "pass", "A"),
+    ("h=sha1 : sha256 : other; " + P, "pass", "A"),
+    ("h=sha1; " + P, "permerror", "E"),
+    ("h=; " + P, "permerror", "E"),
+    ("s=email; " + P, "pass", "A"),
+    ("s=other:email; " + P, "pass", "A"),
+    ("s=*; " + P, "pass", "A"),
+    ("s=tlsrpt; " + P, "permerror", "E"),
+    ("t=s; " + P, "pass", "A"),
+    ("t=y:s:new; " + P, "pass", "A"),
+    ("g=nobody; n=a note; x=1; " + P, "pass", "A"),     # RFC 6376 knows no g=
+    ("v=DKIM1; p=", "permerror", "J"),
+    ("v=DKIM1; p= ", "permerror", "J"),
+    ("v=DKIM1; k=rsa", "permerror", "E"),
+    ("v=DKIM1; p=AAAA", "permerror", "E"),
+    ("v=DKIM1; p=?", "permerror", "E"),
+    ("v=DKIM1; p=" + "A" * 60000, "permerror", "E"),
+    ("v=DKIM1; k=rsa; t; " + P, "permerror", "E"),
+    ("k=rsa; k=rsa; " + P, "permerror", "E"),
+    (P.replace("AQAB", "AQAB AAAA"), "permerror", "E"),  # something behind the key
+    ("", "permerror", "E"),
+    ("v=spf1 -all", "permerror", "E"),
+    (b"\xff\xfe\0", "permerror", "E"),
+    (["v=spf1 -all", P], "pass", "A"),
+    (["p=", P], "pass", "A"),
+    ([rsa_of(1024).record(), rsa_of(1025).record(), P], "pass", "A"),
+    ([rsa_of(1024).record(), rsa_of(1025).record(), rsa_of(1026).record(), P], "fail", "B"),
+    (["p=", rsa_of(1024).record()], "fail", "B"),
+    ([], "permerror", "E"),
+    (TxtAnswer("none", reason="NXDOMAIN"), "permerror", "D"),
+    (TxtAnswer("none", reason="no TXT record"), "permerror", "D"),
+    (TxtAnswer("temporary", reason="SERVFAIL"), "temperror", "F"),
+    (TxtAnswer("temporary", reason="timeout"), "temperror", "F"),
+]
+
+
+@pytest.mark.parametrize("record, status, letter", RECORDS, ids=lambda value: str(value)[:40])
+def test_key_records(record, status, letter):
+    result = only(dkim_signed(), record)
+    assert (result.status, result.letter) == (status, letter)
+
+
+@pytest.mark.parametrize("identity, status", [
+    ("@example.com", "pass"), ("a@EXAMPLE.com", "pass"), ("@sub.example.com", "permerror")])
+def test_identity_must_be_the_domain_with_t_s(identity, status):
+    assert only(dkim_signed(i=identity), "t=s; " + P).status == status
+
+
+# Keys that fit their signatures, but are no good.
+KEYS = [
+    (rsa_of(1024), {}, "pass", "A"),
+    (rsa_of(1023), {}, "policy", "E"),
+    (rsa_of(512), {}, "policy", "E"),
+    (rsa_of(512), {"least_rsa_bits": 512}, "pass", "A"),
+    (rsa_of(768), {"least_rsa_bits": 769}, "policy", "E"),
+    (rsa_of(1024, 3), {}, "pass", "A"),
+    # x ** 1 mod n: a signature that anybody makes for any message
+    (RsaNumbers(golden_rsa().modulus, 1, 1), {}, "permerror", "E"),
+    (RsaNumbers(golden_rsa().modulus + 1, 65537, 1), {}, "permerror", "E"),
+    (RsaNumbers(golden_rsa().modulus, 65536, 1), {}, "permerror", "E"),
+    (RsaNumbers(golden_rsa().modulus, (1 << 32) + 1, 1), {}, "permerror", "E"),
+    (RsaNumbers((1 << 8192) + 1, 65537, 1), {}, "permerror", "E"),
+    (RsaNumbers((1 << 8192) - 1, (1 << 32) - 1, 1), {}, "fail", "B"),
+    (Ed25519(), {}, "pass", "A"),
+]
+
+
+@pytest.mark.parametrize("key, limits, status, letter", KEYS)
+def test_keys(key, limits, status, letter):
+    result = only(dkim_signed(key=key), key.record(), **limits)
+    assert (result.status, result.letter) == (status, letter)
+
+
+def test_an_ed25519_key_in_any_other_form():
+    record = Ed25519().record()
+    for wrong in (record[:-8], record.replace("p=", "p=MCowBQYDK2VwAyEA"), record + "AAAA"):
+        assert only(dkim_signed(key=Ed25519()), wrong).letter == "E"
+
+
+def test_sha1_does_not_pass():
+    record = golden_rsa().record()
+    signed = dkim_signed(hash_name="sha1")
+    assert (only(signed, record).status, only(signed, record).letter) == ("policy", "B")
+    assert only(signed.replace(b"line", b"lime"), record).status == "fail"
+    assert only(signed, TxtAnswer("temporary", reason="timeout")).status == "temperror"
+
+
+def test_a_signature_longer_than_the_modulus():
+    signed = only(dkim_signed(b="A" * 344)).status, only(dkim_signed(b="A" * 4000)).status
+    assert signed == ("fail", "fail")
+
+
+# What is done to a signed message -> status of its signature.
+CHANGES = [
+    (lambda text: text, "pass"),
+    (lambda text: text.replace(b"Subject: a", b"subject:a"), "pass"),
+    (lambda text: text.replace(b"Subject:", b"Subject :"), "pass"),
+    (lambda text: text.replace(b"Received: from a", b"Received: from b"), "pass"),
+    (lambda text: b"Received: more\n" + text, "pass"),
+    (lambda text: b"DKIM-Signature: junk\n" + text, None),
+    (lambda text: text + b"\n \n\t\n", "pass"),
+    (lambda text: text[:-3], "pass"),               # no LF at the end
+    (lambda text: text.replace(b" \t", b"\t \t"), "pass"),
+    (lambda text: text + b"more", "fail"),
+    (lambda text: text.replace(b"line", b"lime"), "fail"),
+    (lambda text: text.replace(b"One", b"One\r"), "fail"),
+    (lambda text: text.replace(b"subject", b"sub\rject"), "fail"),
+    (lambda text: text.replace(b"subject \n", b"subject\v\n"), "fail"),
+    (lambda text: text.replace(b"Alice", b"Mallory"), "fail"),
+    (lambda text: text.replace(b"To: bob@example.net\n", b""), "fail"),
+    (lambda text: b"To: carol@example.net\n" + text, "pass"),   # h= has but the lowest
+    (lambda text: b"From: carol@example.net\n" + text, "policy"),
+    (lambda text: text.replace(b"From: ", b"Fron: "), "permerror"),
+    (lambda text: b"From mbox line\n" + text, "pass"),
+    (lambda text: b" a fold at the start\n" + text, "pass"),
+    (lambda text: text.replace(b"\nTo:", b"\nno field\nTo:"), "pass"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CHANGES)))
+def test_changes_to_the_message(number):
+    change, status = CHANGES[number]
+    results = examine(change(dkim_signed()), {NAME: P}).results
+    assert results[-1].status == (status or "pass")
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 131072])
+@pytest.mark.parametrize("c", ["relaxed/relaxed", "simple/simple"])
+def test_chunks_of_any_size(chunk, c):
+    assert only(dkim_signed(c=c), chunk=chunk).status == "pass"
+
+
+@pytest.mark.parametrize("body", [None, b"", b"\n", b"\n\n\n", b" \n", b" \t\n\n x", b"\r\n", b"x"])
+def test_odd_bodies(body):
+    text = MESSAGE.partition(b"\n\n")[0] + b"\n" + (b"" if body is None else b"\n" + body)
+    assert only(dkim_signed(text)).status == "pass"
+
+
+def test_all_that_is_shown_of_a_signature():
+    result = only(dkim_signed(i="a@sub.example.com", d="EXAMPLE.com", b="AB\n\tCDEFGHIJKL"))
+    assert (result.protocol, result.domain, result.selector) == ("dkim", "example.com", "sel")
+    assert (result.algorithm, result.identity) == ("rsa-sha256", "a@sub.example.com")
+    assert result.signature_start == "ABCDEFGH"
+
+
+def test_an_international_domain_is_asked_for_in_a_labels():
+    text = dkim_signed(d="b\u00fccher.example".encode().decode("latin-1"))
+    result, = examine(text, {"sel._domainkey.xn--bcher-kva.example": P}).results
+    assert (result.status, result.domain) == ("pass", "xn--bcher-kva.example")
