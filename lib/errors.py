@@ -31,4 +31,4 @@ class SpoolTrouble(Trouble):
 
 
 class RequestTrouble(Trouble):
-    """An administrator asked for what can't be done; nothing has been."""
+    """What qmail-dk was asked for can't be done; nothing has been."""

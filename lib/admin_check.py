@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""Checks the keys of a domain: as the signer reads them, and as verifiers see them."""
+
+import contextlib
+import os
+import pwd
+import stat
+from typing import NamedTuple
+
+from . import admin_keys, admin_records, crypto
+from .admin_findings import FAIL, OK, WARN, Finding
+from .errors import KeyTrouble
+from .settings import QMAIL
+
+PROBE = b"_domainkey.example.com"   # a name that can be asked for everywhere
+ADVISED_BITS = 2048         # RFC 8301 section 3.2
+
+
+def domain_findings(domain, in_force, lookup):
+    """The Findings on all keys of a domain.
+
+    domain: of admin_keys.checked_domain(); in_force: settings.Settings
+    lookup: function of a name (bytes) -> results.TxtAnswer
+    """
+    findings = []
+    for place in admin_keys.places(domain, in_force["DKSIGN"]):
+        if os.path.lexists(place.path):
+            findings += place_findings(place, lookup)
+    if not findings:
+        findings.append(Finding(FAIL, domain, f"has no key by DKSIGN ({in_force['DKSIGN']}), so "
+                                "its mail is not signed", f"qmail-dk keygen {domain}"))
+    return findings
+
+
+def no_domain(in_force):
+    """The Finding where no domain has a key of its own."""
+    if not all("%" in pattern for pattern in in_force["DKSIGN"].split(":")):
+        return Finding(WARN, "keys", "DKSIGN names a key for all domains, so none was checked",
+                       "qmail-dk check DOMAIN")
+    return Finding(FAIL, "keys", f"no domain has a key by DKSIGN ({in_force['DKSIGN']}), so no "
+                   "mail is signed", "qmail-dk keygen DOMAIN")
+
+
+def resolver_findings(lookup, in_force):
+    """Whether the DNS answers at all.  What the name has does not matter."""
+    subject = "resolver " + (in_force["DNSCACHEIP"] or "(/etc/resolv.conf)")
+    answer = lookup(PROBE)
+    if answer.status == "temporary":
+        return [Finding(FAIL, subject, f"gives no answer: {answer.reason}",
+                        "see that it runs, and that DNSCACHEIP or /etc/resolv.conf names it")]
+    return [Finding(OK, subject, "answers")]
+
+
+def place_findings(place, lookup):
+    """The Findings on one key."""
+    findings = reading_findings(place.path)
+    try:
+        key = place.key()
+    except KeyTrouble as trouble:
+        return findings + [Finding(FAIL, place.path, str(trouble), "mail is deferred until the "
+                                   "file is a readable private key")]
+    if key is None:
+        return findings + [Finding(FAIL, place.path, "is a link to nothing, so nothing is signed",
+                                   f"rm {place.path}; qmail-dk keygen {place.domain}")]
+    return (findings + permission_findings(os.fsdecode(key.path)) + size_findings(key)
+            + record_findings(key, lookup))
+
+
+class Account(NamedTuple):
+    """Who qmail-remote runs as: numbers of user and group."""
+    user: int
+    group: int
+
+    @property
+    def name(self):
+        try:
+            return pwd.getpwuid(self.user).pw_name
+        except KeyError:
+            return f"user {self.user}"
+
+
+def signers_account(qmail=QMAIL):
+    """The Account of qmailr, told by a file that qmail's installation gives to it; or None."""
+    try:
+        state = os.stat(qmail + "/queue/lock/tcpto")
+    except OSError:
+        return None
+    return Account(state.st_uid, state.st_gid)
+
+
+@contextlib.contextmanager
+def eyes_of(account):
+    """Files are opened as by an Account.  Raises PermissionError if that can't be."""
+    if account.user == os.geteuid():
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([account.group])
+    os.setegid(account.group)
+    os.seteuid(account.user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+def reading_findings(path):
+    """Whether the signer can read a file."""
+    account = signers_account()
+    if account is None:
+        return [Finding(WARN, path, f"{QMAIL}/queue/lock/tcpto, by which qmailr is known, is not "
+                        "there, so whether qmailr can read this is not known", "install qmail")]
+    if os.geteuid() not in (0, account.user):
+        return [Finding(WARN, path, f"only root can see whether {account.name} can read it",
+                        "run this as root")]
+    try:
+        with eyes_of(account):
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    except OSError as error:
+        return [Finding(FAIL, path, f"{account.name} can't open it: {error.strerror}",
+                        "chgrp qmail and chmod g+r the key, chgrp qmail and chmod g+x "
+                        f"{os.path.dirname(path)}; all directories above need x for others")]
+    return [Finding(OK, path, f"{account.name} can read it")]
+
+
+def permission_findings(path):
+    """Who else can read or replace a key file.  path: no link"""
+    findings = []
+    for name, mode in ((path, os.stat(path).st_mode),
+                       (os.path.dirname(path), os.stat(os.path.dirname(path)).st_mode)):
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            findings.append(Finding(FAIL, name, "others than its owner can change it",
+                                    f"chmod go-w {name}"))
+    if os.stat(path).st_mode & stat.S_IROTH:
+        findings.append(Finding(WARN, path, "others can read it", f"chmod o= {path}"))
+    owner = os.stat(path).st_uid
+    if owner != 0:
+        findings.append(Finding(WARN, path, f"belongs to user number {owner}, who can change it",
+                                f"chown root {path}"))
+    return findings or [Finding(OK, path, "nobody else can read or change it")]
+
+
+def size_findings(key):
+    """Whether verifiers take a key of this size (RFC 8301 section 3.2)."""
+    subject, bits = os.fsdecode(key.path), key.private_key.bits
+    remedy = f"qmail-dk rotate {key.domain.decode()}"
+    if key.private_key.algorithm != "rsa":
+        return [Finding(OK, subject, "Ed25519; an RSA key must sign beside it")]
+    if bits < crypto.RSA_LEAST:
+        return [Finding(FAIL, subject, f"RSA of {bits} bits is too small for DKIM", remedy)]
+    if bits < ADVISED_BITS or bits > admin_keys.RSA_BITS[1]:
+        return [Finding(WARN, subject, f"RSA of {bits} bits: advised are {ADVISED_BITS}, and some "
+                        f"verifiers take no more than {admin_keys.RSA_BITS[1]}", remedy)]
+    return [Finding(OK, subject, f"RSA of {bits} bits")]
+
+
+def record_findings(key, lookup):
+    """The record in the DNS, held against the key (keys.SigningKey)."""
+    name = admin_records.key_name(key.selector.decode(), key.domain.decode())
+    publish = f"publish what qmail-dk dns {key.domain.decode()} prints"
+    answer = lookup(name.encode())
+    if answer.status == "temporary":
+        return [Finding(FAIL, name, f"the DNS can't be asked: {answer.reason}",
+                        "see that the resolver works (DNSCACHEIP, else /etc/resolv.conf)")]
+    if answer.status == "none":
+        return [Finding(FAIL, name, f"is not in the DNS: {answer.reason}", publish)]
+    found, findings = parsed(answer.texts, name)
+    if len(found) != 1:
+        text = f"{len(found)} key records: verifiers take any of them" if found else "no key record"
+        findings.append(Finding(FAIL, name, text, publish + " and nothing else"))
+    for record in found:
+        findings += [Finding(level, name, text, publish)
+                     for level, text in record_faults(record, key.private_key)]
+    return findings or [Finding(OK, name, "the record is that of the key")]
+
+
+def parsed(texts, name):
+    """-> (key_record.KeyRecords among the texts, Findings on the others)."""
+    from . import key_record        # only now: it needs the packages
+    from .dkimpy import Malformed
+    found, findings = [], []
+    for text in texts:
+        try:
+            found.append(key_record.parse(text))
+        except Malformed as malformed:
+            # Some verifiers read only the first record, or all as one.
+            level = FAIL if b"p=" in text else WARN
+            shown = text[:60].decode("ascii", "backslashreplace")
+            findings.append(Finding(level, name, f"a TXT record there is no key record "
+                                    f"({malformed}): {shown!r}", "withdraw it"))
+    return found, findings
+
+
+def record_faults(record, private_key):
+    """What is wrong with a record for a crypto.PrivateKey: list of (level, text)."""
+    hashes = record.hashes
+    faults = (
+        (record.revoked, FAIL, "p= is empty: the key is revoked"),
+        (not record.revoked and record.public_key != private_key.public_key(), FAIL,
+         "p= is not the public half of this private key"),
+        (record.key_type != private_key.algorithm.encode(), FAIL,
+         f"k= is not {private_key.algorithm}"),
+        (record.version not in (None, b"DKIM1"), FAIL, "v= is not DKIM1, or not the first tag"),
+        (hashes is not None and b"sha256" not in hashes, FAIL, "h= excludes sha256"),
+        (hashes is not None and b"sha1" not in hashes and private_key.algorithm == "rsa", WARN,
+         "h= excludes sha1, which DomainKeys signatures need"),
+        (not {b"*", b"email"} & set(record.services), FAIL, "s= excludes mail"),
+        (record.test_mode, WARN, "t=y: verifiers treat its mail as unsigned; take it out once "
+         "all is well"),
+        (bool(record.granularity) and record.granularity != b"*", WARN,
+         "g= limits DomainKeys to some addresses"),
+    )
+    return [(level, text) for wrong, level, text in faults if wrong]

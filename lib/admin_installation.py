@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""Checks what is installed: which qmail, the program in its place, the settings in force."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from typing import NamedTuple
+
+from . import crypto, dependencies, outbound, settings
+from .admin_findings import FAIL, OK, WARN, Finding
+from .errors import CryptoTrouble, SettingTrouble
+
+PREFIX = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SIGNER = "qmail_remote_dk.py"
+VERIFIER = "qmail_qfilter_verify.py"
+
+# Each reads a setting as the programs do.  Raises SettingTrouble.
+READERS = (
+    lambda in_force: in_force.words("DKPROTOCOLS", settings.PROTOCOLS),
+    lambda in_force: in_force.canonicalization(),
+    lambda in_force: outbound.header_list(in_force["DKIMHEADERS"]),
+    lambda in_force: outbound.identity(in_force),
+    lambda in_force: in_force.seconds("DKIMEXPIRE"),
+    lambda in_force: in_force.unsigned_on_error(),
+    lambda in_force: in_force.letters() and in_force.authserv_id(),
+    lambda in_force: in_force.seconds("DKTIMEOUT"),
+    lambda in_force: in_force.is_on("DKPOLICY"),
+    lambda in_force: in_force.number("DKRSAMIN", "bits"),
+    lambda in_force: in_force.is_on("DKREASON"),
+)
+
+BY_ENVIRONMENT = "QMAILREMOTE"      # as `remote`: notqmail is told by a variable
+PACKAGES = ("dkimpy", "dnspython")
+RECORD = os.path.join(PREFIX, "installed")
+REPAIR = "run ./install.sh"
+
+
+class Installation(NamedTuple):
+    """What install.sh did.
+
+    qmail: qmail's home; remote: where the launcher took qmail-remote's place,
+    or BY_ENVIRONMENT; original: qmail's own; python: the interpreter
+    """
+    qmail: str
+    remote: str
+    original: str
+    python: str
+
+
+def recorded(path=RECORD):
+    """The Installation that install.sh recorded, or None.  Raises SettingTrouble."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            values = dict(line.rstrip("\n").partition("=")[::2] for line in file)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SettingTrouble(f"unable to read {path}: {error.strerror}") from error
+    return Installation(*(values.get(name, "") for name in Installation._fields))
+
+
+def qmails_environment(qmail=settings.QMAIL):
+    """The environment (dict) that qmail-rspawn runs in, or None where it can't be seen."""
+    program = os.path.realpath(qmail + "/bin/qmail-rspawn")
+    for process in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):
+        try:
+            # "(deleted)": qmail was installed anew since
+            if os.readlink(f"/proc/{process}/exe").replace(" (deleted)", "") == program:
+                with open(f"/proc/{process}/environ", encoding="utf-8",
+                          errors="surrogateescape") as file:
+                    return dict(variable.partition("=")[::2]
+                                for variable in file.read().split("\0") if variable)
+        except OSError:
+            continue
+    return None
+
+
+def settings_in_force(qmails):
+    """Settings as deliveries have them; this process's environment comes first, to try things."""
+    return settings.Settings({**(qmails or {}), **os.environ})
+
+
+def findings(installation, in_force, qmails):
+    """All Findings on what is installed.
+
+    installation: of recorded(); in_force: of settings_in_force()
+    qmails: of qmails_environment()
+    """
+    found = qmail_findings()
+    if installation is None:
+        found.append(Finding(FAIL, PREFIX, "not installed", REPAIR))
+    else:
+        found += launcher_findings(installation, qmails) + original_findings(in_force)
+    return found + software_findings(installation) + setting_findings(in_force, qmails)
+
+
+def qmail_findings(qmail=settings.QMAIL):
+    """Which qmail it is, told by the variables that its programs know."""
+    try:
+        kind = "qmail 1.03: no QMAILQUEUE, no QMAILREMOTE"
+        if mentions(qmail + "/bin/qmail-smtpd", b"QMAILQUEUE"):
+            kind = "netqmail or notqmail before 1.08: QMAILQUEUE, no QMAILREMOTE"
+        if mentions(qmail + "/bin/qmail-rspawn", b"QMAILREMOTE"):
+            kind = "notqmail 1.08 or later: QMAILQUEUE and QMAILREMOTE"
+    except OSError as error:
+        return [Finding(FAIL, qmail, f"no qmail is to be seen there: {error.strerror}",
+                        "run ./install.sh --qmail DIR with qmail's home")]
+    return [Finding(OK, qmail, kind)]
+
+
+def mentions(path, text):
+    """Whether a file has some bytes in it.  Raises OSError."""
+    with open(path, "rb") as file:
+        return text in file.read()
+
+
+def launcher_findings(installation, qmails):
+    """Whether qmail runs our launcher."""
+    if installation.remote != BY_ENVIRONMENT:
+        return [launcher_finding(installation.remote)]
+    if qmails is None:
+        return [Finding(WARN, BY_ENVIRONMENT, "no running qmail-rspawn whose environment could be "
+                        "seen", "start qmail, and run this as root")]
+    if not qmails.get(BY_ENVIRONMENT):
+        return [Finding(FAIL, BY_ENVIRONMENT, "is not in the environment of qmail-rspawn",
+                        "see that qmail's run script exports it, and restart qmail")]
+    return [launcher_finding(qmails[BY_ENVIRONMENT])]
+
+
+def launcher_finding(path):
+    """Whether a file is our launcher."""
+    try:
+        if not mentions(path, os.fsencode(os.path.join(PREFIX, SIGNER))):
+            return Finding(FAIL, path, f"does not start {PREFIX}/{SIGNER} (has qmail been "
+                           "installed anew?), so mail is not signed", REPAIR)
+    except OSError as error:
+        return Finding(FAIL, path, f"can't be read: {error.strerror}", REPAIR)
+    if not os.access(path, os.X_OK):
+        return Finding(FAIL, path, "is not executable, so all mail bounces", f"chmod 755 {path}")
+    return Finding(OK, path, f"starts {PREFIX}/{SIGNER}")
+
+
+def launcher(installation, qmails):
+    """The path of the launcher that qmail runs, or should run."""
+    if installation.remote != BY_ENVIRONMENT:
+        return installation.remote
+    return (qmails or {}).get(BY_ENVIRONMENT) or os.path.join(PREFIX, "qmail-remote")
+
+
+def original_findings(in_force):
+    """Whether the original qmail-remote can be run."""
+    path = in_force["DKREMOTE"]
+    try:
+        if mentions(path, SIGNER.encode()):
+            return [Finding(FAIL, path, "is not the original qmail-remote but starts the signer, "
+                            "so all mail is deferred", REPAIR)]
+    except PermissionError:
+        pass            # it may be for execution only
+    except OSError as error:
+        return [Finding(FAIL, path, f"the original qmail-remote is not there ({error.strerror}), "
+                        "so all mail is deferred", "correct DKREMOTE, or " + REPAIR)]
+    if not os.access(path, os.X_OK):
+        return [Finding(FAIL, path, "the original qmail-remote is not executable, so all mail is "
+                        "deferred", f"chmod 755 {path}")]
+    return [Finding(OK, path, "the original qmail-remote")]
+
+
+def software_findings(installation):
+    """The interpreter and the libraries, with their versions."""
+    found = [Finding(OK, "Python", f"{platform.python_version()}, {sys.executable}")]
+    if installation is not None and not os.access(installation.python, os.X_OK):
+        found.append(Finding(FAIL, installation.python, "the interpreter that was installed with "
+                             "has gone, so all mail is deferred", REPAIR))
+    try:
+        found.append(Finding(OK, "crypto", crypto.backend().version()))
+    except CryptoTrouble as trouble:
+        found.append(Finding(FAIL, "crypto", f"{trouble}, so nothing can be signed",
+                             "install OpenSSL's libcrypto"))
+    dependencies.add_site_packages()
+    for package in PACKAGES:
+        try:
+            found.append(Finding(OK, package, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            found.append(Finding(FAIL, package, "is not installed; verifying needs it", REPAIR))
+    return found
+
+
+def setting_findings(in_force, qmails):
+    """All settings in force, and where each comes from."""
+    found = []
+    if qmails is None:
+        found.append(Finding(WARN, "settings", "no running qmail-rspawn whose environment could be "
+                             "seen, so these are without it", "start qmail, and run this as root"))
+    for name in settings.DEFAULTS:
+        try:
+            value, source = in_force.lookup(name)
+        except SettingTrouble as trouble:
+            found.append(Finding(FAIL, name, str(trouble), "make it readable"))
+            continue
+        if source == "environment":
+            source += " of this command" if name in os.environ else " of qmail-rspawn"
+        found.append(Finding(OK, name, f"{value or '(empty)'}, from {source}"))
+    for reader in READERS:
+        try:
+            reader(in_force)
+        except SettingTrouble as trouble:
+            found.append(Finding(FAIL, "settings", str(trouble), "correct it"))
+    return found

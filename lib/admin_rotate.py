@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Changes a domain's key while its mail is on the way.
+
+  make      a new key beside the one that signs, and its record to publish
+  activate  once the record is in the DNS: one rename makes the new key sign
+  retire    what to withdraw when all mail signed by the old key has arrived
+
+Each delivery looks at the link once, so it signs with the one key or the other.
+"""
+
+import os
+import time
+from typing import NamedTuple
+
+from . import admin_keys, keys, settings
+from .admin_keys import FORMER, NEXT
+from .errors import RequestTrouble
+
+QUEUE_LIFETIME = 604800     # seconds, qmail-send's default
+
+
+class Former(NamedTuple):
+    """A key that has been replaced.
+
+    selector: str; replaced: when, seconds since 1970; files: paths of it
+    """
+    selector: str
+    replaced: float
+    files: list
+
+
+def place_to_rotate(domain, patterns, algorithm):
+    """The first Place of a domain whose key is "rsa" or "ed25519".
+
+    Raises RequestTrouble, KeyTrouble.
+    """
+    for place in admin_keys.places(domain, patterns):
+        if "%" not in place.pattern:
+            continue
+        key = place.key()
+        if key is not None and key.private_key.algorithm == algorithm:
+            return place
+    raise RequestTrouble(f"{domain} has no {algorithm} key; make one: qmail-dk keygen {domain}")
+
+
+def make(place, algorithm, bits, selector, group):
+    """Makes the next key -> its keys.SigningKey.  Raises RequestTrouble, OSError.
+
+    algorithm, bits, selector, group: as for admin_keys.keygen()
+    """
+    link = place.path + NEXT
+    if os.path.exists(link):
+        raise RequestTrouble(
+            f"{link} exists already; qmail-dk dns {place.domain} prints its record, "
+            f"qmail-dk rotate {place.domain} --activate makes it sign")
+    if os.path.lexists(link):
+        raise RequestTrouble(f"{link} is a link to nothing; remedy: rm {link}")
+    selector = admin_keys.checked_selector(selector or admin_keys.dated_selector(algorithm))
+    group_id = admin_keys.owning_group(group)
+    path = admin_keys.write_key(place, selector, admin_keys.new_key(algorithm, bits), group_id)
+    try:
+        os.symlink(selector, link)
+    except OSError:
+        os.unlink(path)
+        raise
+    return place.key(NEXT)
+
+
+def next_key(place):
+    """The keys.SigningKey that is to sign next.  Raises RequestTrouble, KeyTrouble."""
+    key = place.key(NEXT)
+    if key is None:
+        raise RequestTrouble(f"there is no next key; make it: qmail-dk rotate {place.domain}")
+    return key
+
+
+def activate(place):
+    """Makes the next key sign, from one delivery to the next.  Raises RequestTrouble, OSError.
+
+    The key that signed stays, as FORMER.  Interrupted anywhere, there is a key
+    that signs, and activating again goes on.
+    """
+    former = place.path + FORMER
+    if os.path.exists(former) and os.path.samefile(former, place.path):
+        os.unlink(former)               # of an activation that was interrupted
+    if os.path.lexists(former):
+        raise RequestTrouble(
+            f"{former} exists: the key before this one has not been retired; "
+            f"qmail-dk rotate {place.domain} --retire says what is left to do")
+    if os.path.islink(place.path):
+        os.symlink(os.readlink(place.path), former)
+    else:
+        os.link(place.path, former)     # the rename takes its first name away
+    os.rename(place.path + NEXT, place.path)
+
+
+def former_key(place):
+    """The Former of a place.  Raises RequestTrouble where there is none."""
+    former = place.path + FORMER
+    if not os.path.lexists(former):
+        raise RequestTrouble(f"there is no former key of {place.domain} to retire")
+    selector, path = map(os.fsdecode, keys.resolve(os.fsencode(former)))
+    files = [former]
+    if path == former:
+        selector = place.name           # it was no link to a key beside it
+    else:
+        files.append(path)
+    # Its inode last changed when it was replaced, whether it is a link or a file.
+    return Former(selector, os.lstat(former).st_ctime, files)
+
+
+def queue_lifetime(control):
+    """Seconds that qmail-send keeps a message.  control: qmail's control directory.
+
+    As qmail-send reads it, what is not a number is the default.
+    """
+    value = settings.first_line(os.path.join(control, "queuelifetime")) or ""
+    return int(value) if value.isascii() and value.isdigit() else QUEUE_LIFETIME
+
+
+def date(seconds):
+    """Seconds since 1970 in an administrator's words, local time."""
+    return time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(seconds))

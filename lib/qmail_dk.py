@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: MIT
+"""qmail-dk, the administrator's command: keys, their records, and what is wrong.
+
+Run as a script by the launcher.  One function for each verb, each with the
+options and the settings in force; what it returns is the exit code.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+
+if __name__ == "__main__":
+    # Under -I, Python does not look for modules beside the script.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from lib import (                                                   # noqa: E402
+    admin_check, admin_explain, admin_findings, admin_installation, admin_keys, admin_records,
+    admin_rotate, lookups, maillog, message, results, spool)
+from lib.admin_keys import FORMER, NEXT                             # noqa: E402
+from lib.errors import RequestTrouble, SettingTrouble, Trouble      # noqa: E402
+
+# Exit codes besides those of the verbs: qmail's own for "wrong" and "try again".
+MISUSED = 100
+TROUBLE = 111
+
+STREAM = "-"
+
+
+def keygen(options, in_force):
+    """Makes a domain's first key."""
+    domain = admin_keys.checked_domain(options.domain)
+    place, key = admin_keys.keygen(domain, in_force["DKSIGN"], options.type, options.bits,
+                                   options.selector, options.group)
+    print(f"; {os.fsdecode(key.path)} signs from now on, by {place.path}.  Publish its record:")
+    if options.type == "ed25519":
+        print("; Many verifiers don't know Ed25519: let an RSA key sign beside it.")
+    print(admin_records.zone_data([key_record("the key", key, options.test)]))
+    return 0
+
+
+def dns(options, in_force):
+    """Prints the records of a domain's keys, and of its DomainKeys policy."""
+    domain = admin_keys.checked_domain(options.domain)
+    records = []
+    for place in admin_keys.places(domain, in_force["DKSIGN"]):
+        for suffix, comment in (("", "signs now"), (NEXT, "signs next"), (FORMER, "has signed")):
+            if os.path.exists(place.path + suffix):
+                records.append(key_record(comment, place.key(suffix), options.test))
+    if not records:
+        raise RequestTrouble(f"{domain} has no key; make one: qmail-dk keygen {domain}")
+    records.append(("DomainKeys policy: some mail is signed (o=-: all is, refuse what is not)",
+                    admin_records.policy_name(domain), admin_records.POLICY))
+    print(admin_records.zone_data(records))
+    return 0
+
+
+def key_record(comment, key, test):
+    """(comment, name, text) of a key's record.  key: keys.SigningKey"""
+    return (comment, admin_records.key_name(key.selector.decode(), key.domain.decode()),
+            admin_records.key_text(key.private_key, test))
+
+
+def check(options, in_force):
+    """Checks keys, records and the installation."""
+    from lib import admin_trial
+    domains = ([admin_keys.checked_domain(domain) for domain in options.domains]
+               or admin_keys.domains(in_force["DKSIGN"]))
+    installation = admin_installation.recorded()
+    qmails = admin_installation.qmails_environment()
+    lookup = resolver(in_force)
+    findings = admin_check.resolver_findings(lookup, in_force)
+    for domain in domains:
+        findings += admin_check.domain_findings(domain, in_force, lookup)
+    if not domains:
+        findings.append(admin_check.no_domain(in_force))
+    findings += admin_installation.findings(installation, in_force, qmails)
+    for domain in domains if installation else ():
+        findings += admin_trial.findings(
+            domain, admin_installation.launcher(installation, qmails), in_force)
+    if options.json:
+        print(admin_findings.as_json(findings))
+    else:
+        for finding in findings:
+            print(admin_findings.as_line(finding, sys.stdout.isatty()))
+    return admin_findings.exit_status(findings)
+
+
+def rotate(options, in_force):
+    """Changes a domain's key, in three steps."""
+    domain = admin_keys.checked_domain(options.domain)
+    if options.force and not options.activate:
+        raise RequestTrouble("--force goes with --activate")
+    if (options.activate or options.retire) and (options.selector or options.group):
+        raise RequestTrouble("--selector and --group are for making the next key")
+    place = admin_rotate.place_to_rotate(domain, in_force["DKSIGN"], options.type)
+    if options.retire:
+        return retire(place, in_force)
+    if options.activate:
+        return activate(place, options, in_force)
+    key = admin_rotate.make(place, options.type, options.bits, options.selector, options.group)
+    print(f"; {os.fsdecode(key.path)} is to sign next.  Publish its record, and leave the other;\n"
+          f"; once all name servers have it: qmail-dk rotate {domain} --activate")
+    print(admin_records.zone_data([key_record("the next key", key, False)]))
+    return 0
+
+
+def activate(place, options, in_force):
+    """Makes the next key sign, if its record is in the DNS."""
+    key = admin_rotate.next_key(place)
+    if not options.force:
+        findings = (admin_check.reading_findings(place.path + NEXT)
+                    + admin_check.record_findings(key, resolver(in_force)))
+        for finding in admin_findings.failures(findings):
+            raise RequestTrouble(f"not activated: {finding.subject}: {finding.text}; "
+                                 f"remedy: {finding.remedy}, or --force")
+    admin_rotate.activate(place)
+    print(f"{os.fsdecode(key.path)} signs from now on; "
+          f"next: qmail-dk rotate {place.domain} --retire")
+    return 0
+
+
+def retire(place, in_force):
+    """Says what is left to do with the key that has been replaced."""
+    former = admin_rotate.former_key(place)
+    lifetime = admin_rotate.queue_lifetime(in_force.control)
+    print(f"{former.selector} was replaced on {admin_rotate.date(former.replaced)}.\n"
+          f"Mail that it signed may be in queues for {lifetime} seconds (control/queuelifetime).\n"
+          f"1. Its record {admin_records.key_name(former.selector, place.domain)} must stay in the "
+          f"DNS until {admin_rotate.date(former.replaced + lifetime)}; then withdraw it.\n"
+          f"2. The private key is not needed any more: rm {' '.join(former.files)}")
+    return 0
+
+
+def sign(options, in_force):
+    """Signs the message on standard input."""
+    maillog.terminal = True
+    received = spool.from_start(0)
+    signed = admin_explain.sign(received, options.sender, in_force)
+    with open(signed, "rb") as file:
+        for piece in iter(lambda: file.read(message.CHUNK), b""):
+            sys.stdout.buffer.write(piece)
+    if signed == received:
+        print("qmail-dk: not signed; qmail-dk why - says why", file=sys.stderr)
+        return 1
+    return 0
+
+
+def verify(options, in_force):
+    """Explains the signatures of the message on standard input."""
+    from lib import admin_verify, inbound
+    header, body = message_on(spool.from_start(0))
+    limits = inbound.Limits(in_force.number("DKRSAMIN", "bits"))
+    lines, passes = admin_verify.explain(header, body, limits, resolver(in_force),
+                                         int(time.time()))
+    print("\n".join(lines))
+    return 0 if passes else 1
+
+
+def why(options, in_force):
+    """Says how the signer treats a domain's mail, or a message."""
+    name = options.domain_or_file
+    if name == STREAM:
+        header, _ = message_on(spool.from_start(0))
+    elif os.path.isfile(name):
+        with open(name, "rb") as file:
+            header, _ = message_on(file.fileno())
+    else:
+        header = admin_explain.header_of(admin_keys.checked_domain(name))
+    maillog.terminal = True
+    lines, signs = admin_explain.why(header, os.fsencode(options.sender), in_force)
+    print("\n".join(lines))
+    return 0 if signs else 1
+
+
+def message_on(fd):
+    """-> (message.Header, body) of the message in a file."""
+    return message.split(message.without_cr(message.chunks(fd)))
+
+
+def resolver(in_force):
+    """The look-up function: of a name (bytes) -> results.TxtAnswer.
+
+    Whatever hinders a look-up is in the answer: the rest can still be checked.
+    """
+    dns_of_deliveries = lookups.Lookups(in_force["DNSCACHEIP"], in_force.seconds("DKTIMEOUT"))
+
+    def lookup(name):
+        try:
+            from lib import dkimpy      # noqa: F401, which reads what is found
+            return dns_of_deliveries.txt(name)
+        except (ImportError, SettingTrouble) as trouble:
+            return results.TxtAnswer("temporary", [], str(trouble))
+    return lookup
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message):
+        self.exit(MISUSED, f"{self.prog}: {message}; {self.prog} --help shows the usage\n")
+
+
+def parser():
+    """The arguments of all verbs."""
+    top = Parser(prog="qmail-dk", description=__doc__.partition("\n")[0], allow_abbrev=False)
+    verbs = top.add_subparsers(metavar="VERB", required=True)
+
+    def verb(function):
+        added = verbs.add_parser(function.__name__, help=function.__doc__, allow_abbrev=False,
+                                 description=function.__doc__)
+        added.set_defaults(verb=function)
+        return added
+
+    def key_options(added):
+        added.add_argument("--selector", help="its name; default: one with today's date")
+        added.add_argument("--type", choices=admin_keys.PREFIXES, default="rsa")
+        added.add_argument("--bits", type=int, default=admin_check.ADVISED_BITS, help="of RSA")
+        added.add_argument("--group", help=f"that may read it; default: {admin_keys.GROUP}")
+
+    making = verb(keygen)
+    making.add_argument("domain")
+    key_options(making)
+    making.add_argument("--test", action="store_true", help="a record with t=y")
+    printing = verb(dns)
+    printing.add_argument("domain")
+    printing.add_argument("--test", action="store_true", help="records with t=y")
+    checking = verb(check)
+    checking.add_argument("domains", nargs="*", metavar="domain", help="default: all with a key")
+    checking.add_argument("--json", action="store_true")
+    rotating = verb(rotate)
+    rotating.add_argument("domain")
+    key_options(rotating)
+    step = rotating.add_mutually_exclusive_group()
+    step.add_argument("--activate", action="store_true", help="makes the next key sign")
+    step.add_argument("--retire", action="store_true", help="says what to withdraw, and when")
+    rotating.add_argument("--force", action="store_true", help="activates without asking the DNS")
+    signing = verb(sign)
+    signing.add_argument("--sender", default="", help="envelope sender")
+    verb(verify)
+    explaining = verb(why)
+    explaining.add_argument("domain_or_file", metavar="domain|file", help="- is standard input")
+    explaining.add_argument("--sender", default="", help="envelope sender")
+    return top
+
+
+def main(arguments):
+    """-> exit code."""
+    for number in signal.SIGHUP, signal.SIGTERM:
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))    # tidies up
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for stream in sys.stdout, sys.stderr:
+        stream.reconfigure(errors="backslashreplace")
+    options = parser().parse_args(arguments)
+    try:
+        in_force = admin_installation.settings_in_force(admin_installation.qmails_environment())
+        code = options.verb(options, in_force)
+        sys.stdout.flush()
+        return code
+    except RequestTrouble as trouble:
+        code, reason = MISUSED, str(trouble)
+    except OSError as trouble:
+        code, reason = TROUBLE, f"{trouble.filename or 'trouble'}: {trouble.strerror}"
+    except (Trouble, ImportError) as trouble:
+        code, reason = TROUBLE, str(trouble)
+    except KeyboardInterrupt:
+        code, reason = 128 + signal.SIGINT, "interrupted"
+    print("qmail-dk: " + " ".join(reason.split()), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: MIT
+"""qmail-dk check: what it finds on a host where all is well, and then one thing is not."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from lib import admin_check, crypto_openssl
+from tests import rspawn, signing
+from tests.administrator import DOMAIN, GROUP, Administrator, records
+from tests.dns_server import DnsServer
+
+# Programs as qmail's are, as far as check looks at them.
+SMTPD, RSPAWN = "QMAILQUEUE\n", "QMAILREMOTE\n"
+
+
+class Host(Administrator):
+    """A host where the signer and the verifier are installed, with a key and its record."""
+
+    def __init__(self, directory, zone):
+        self.prefix = directory / "prefix"
+        self.prefix.mkdir()
+        shutil.copytree(rspawn.CHECKOUT / "lib", self.prefix / "lib",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("qmail_remote_dk.py", "qmail_qfilter_verify.py"):
+            shutil.copy(rspawn.CHECKOUT / name, self.prefix)
+        super().__init__(directory, self.prefix)
+        self.zone = zone
+        self.bin = directory / "bin"
+        self.bin.mkdir()
+        for name, text in (("qmail-smtpd", SMTPD), ("qmail-rspawn", "1.03\n"),
+                           ("qmail-remote.orig", "#!/bin/sh\nexec false\n")):
+            self.program(self.bin / name, text)
+        self.remote = rspawn.install_launcher(self.bin, script=self.prefix / "qmail_remote_dk.py",
+                                              qmail=directory)
+        self.record_installation(self.remote)
+        self.name = f"s1._domainkey.{DOMAIN}"
+        self.text = records(self.keygen("s1"))[self.name]
+        self.zone[self.name] = [self.text]
+
+    def program(self, path, text):
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def record_installation(self, remote):
+        (self.prefix / "installed").write_text(
+            f"qmail={self.directory}\nremote={remote}\n"
+            f"original={self.bin}/qmail-remote.orig\npython={rspawn.PYTHON}\n")
+
+    @property
+    def key(self):
+        return self.keys / DOMAIN / "s1"
+
+    def findings(self, *arguments):
+        """-> (exit code, findings that are not ok).
+
+        That no qmail runs here, which is always found, is left out.
+        """
+        done = self.run("check", "--json", *arguments)
+        assert done.stderr == ""
+        found = [finding for finding in json.loads(done.stdout) if finding["level"] != "ok"
+                 and not finding["text"].startswith("no running qmail-rspawn")]
+        return done.returncode, found
+
+
+@pytest.fixture
+def host(tmp_path):
+    with DnsServer({}) as server:
+        host = Host(tmp_path, server.zone)
+        host.environment["DNSCACHEIP"] = server.address
+        host.environment["DKTIMEOUT"] = "3"
+        yield host
+
+
+def test_all_is_well(host):
+    status, found = host.findings()
+    if os.geteuid() != 0:       # an ordinary user could change a key of his own
+        found = [finding for finding in found if "belongs to user" not in finding["text"]]
+    assert (status, found) == (1, [])       # 1: no qmail runs here
+
+
+def test_running_qmail(host):
+    """Its environment is fixed when it starts, and is what counts."""
+    shutil.copy(shutil.which("sleep"), host.bin / "qmail-rspawn")
+    host.record_installation("QMAILREMOTE")
+    del host.environment["DKTIMEOUT"]
+    environment = {**host.environment, "QMAILREMOTE": str(host.remote), "DKTIMEOUT": "4"}
+    with subprocess.Popen([host.bin / "qmail-rspawn", "60"], env=environment) as process:
+        output = host.run("check").stdout
+        process.kill()
+    assert f"ok   {host.remote}: starts {host.prefix}/qmail_remote_dk.py" in output
+    assert "ok   DKTIMEOUT: 4, from environment of qmail-rspawn" in output
+    assert "FAIL" not in output and "no running qmail-rspawn" not in output
+
+    with subprocess.Popen([host.bin / "qmail-rspawn", "60"], env={}) as process:
+        output = host.run("check").stdout
+        process.kill()
+    assert "FAIL QMAILREMOTE: is not in the environment of qmail-rspawn" in output
+
+
+def test_what_it_says(host):
+    lines = host.run("check").stdout.splitlines()
+    for line in (f"ok   {host.key}: nobody else can read or change it",
+                 f"ok   {host.name}: the record is that of the key",
+                 f"ok   {host.directory}: netqmail or notqmail before 1.08: QMAILQUEUE, no "
+                 "QMAILREMOTE",
+                 f"ok   {host.remote}: starts {host.prefix}/qmail_remote_dk.py",
+                 "ok   DKPROTOCOLS: dkim domainkeys, from default",
+                 "ok   DKTIMEOUT: 3, from environment of this command"):
+        assert line in lines or os.geteuid() != 0 and "nobody else" in line
+    trials = [line for line in lines if line.startswith(f"ok   trial {DOMAIN}: ")]
+    assert [line.split(": ")[1].split()[0] for line in trials] == ["dkim=pass", "domainkeys=pass"]
+    assert f"header.d={DOMAIN} header.s=s1" in trials[0]
+
+
+
+def test_settings_from_control_files(host):
+    (host.control / "dkimcanon").write_text("simple/simple\n")
+    assert (f"ok   DKIMCANON: simple/simple, from {host.control}/dkimcanon"
+            in host.run("check").stdout)
+
+
+def world_readable(host):
+    host.key.chmod(0o644)
+
+
+def group_writable(host):
+    host.key.chmod(0o660)
+
+
+def directory_writable(host):
+    host.key.parent.chmod(0o777)
+
+
+def garbage(host):
+    host.key.write_text("rubbish")
+
+
+def dangling(host):
+    host.key.unlink()
+
+
+def no_keys(host):
+    shutil.rmtree(host.keys)
+
+
+def small_key(host):
+    replace_key(host, 512)
+
+
+def weak_key(host):
+    replace_key(host, 1024)
+
+
+def replace_key(host, bits):
+    """Another key, and its record."""
+    pem = crypto_openssl.generate("rsa", bits).pem()
+    host.key.write_bytes(pem)
+    host.zone[host.name] = [signing.record(pem)]
+
+
+def no_record(host):
+    del host.zone[host.name]
+
+
+def servfail(host):
+    host.zone[host.name] = {"rcode": "SERVFAIL"}
+
+
+def other_record(host):
+    host.zone[host.name] = [signing.record(signing.key("rsa.pem"))]
+
+
+def in_test_mode(host):
+    host.zone[host.name] = [host.text.replace("p=", "t=y; p=")]
+
+
+def version_not_first(host):
+    host.zone[host.name] = [host.text.partition("; ")[2] + "; v=DKIM1"]
+
+
+def excludes_sha1(host):
+    host.zone[host.name] = [host.text.replace("k=", "h=sha256; k=")]
+
+
+def excludes_sha256(host):
+    host.zone[host.name] = [host.text.replace("k=", "h=sha1; k=")]
+
+
+def limited(host):
+    host.zone[host.name] = [host.text.replace("k=", "g=postmaster; k=")]
+
+
+def spf_beside(host):
+    host.zone[host.name] = ["v=spf1 -all", host.text]
+
+
+def no_resolver(host):
+    host.environment["DNSCACHEIP"] = "127.0.0.1#1"
+
+
+def bad_resolver(host):
+    host.environment["DNSCACHEIP"] = "rubbish"
+
+
+def no_packages(host):
+    """As with an interpreter that never had them."""
+    host.command.write_text(host.command.read_text().replace(sys.executable, rspawn.PYTHON))
+
+
+def key_for_all_domains(host):
+    host.environment["DKSIGN"] = str(host.key)
+
+
+def not_installed(host):
+    (host.prefix / "installed").unlink()
+
+
+def qmail_installed_anew(host):
+    shutil.copy("/bin/true", host.remote)
+
+
+def launcher_not_executable(host):
+    host.remote.chmod(0o644)
+
+
+def launcher_gone(host):
+    host.remote.unlink()
+
+
+def original_gone(host):
+    (host.bin / "qmail-remote.orig").unlink()
+
+
+def original_is_ours(host):
+    shutil.copy(host.remote, host.bin / "qmail-remote.orig")
+
+
+def python_gone(host):
+    path = host.prefix / "installed"
+    path.write_text(path.read_text().replace(rspawn.PYTHON, "/no/such/python"))
+    host.remote.write_text(host.remote.read_text().replace(rspawn.PYTHON, "/no/such/python"))
+
+
+def by_environment(host):
+    host.record_installation("QMAILREMOTE")
+
+
+def bad_setting(host):
+    host.environment["DKPROTOCOLS"] = "dkim domainkey"
+
+
+def bad_control_file(host):
+    (host.control / "dkimcanon").mkdir()
+
+
+def no_qmail(host):
+    shutil.rmtree(host.bin)
+
+
+# What is done to the host -> findings that must be there: (level, words of subject and text).
+DAMAGE = {
+    world_readable: [("warn", "s1 others can read it")],
+    group_writable: [("FAIL", "s1 others than its owner can change it")],
+    directory_writable: [("FAIL", "example.com others than its owner can change it")],
+    garbage: [("FAIL", "s1: neither a PEM"), ("FAIL", "trial example.com deferred")],
+    dangling: [("FAIL", "default is a link to nothing"),
+               ("FAIL", "qmail-remote sent the message unsigned")],
+    no_keys: [("FAIL", "keys no domain has a key")],
+    small_key: [("FAIL", "s1 RSA of 512 bits is too small")],
+    weak_key: [("warn", "s1 RSA of 1024 bits")],
+    no_record: [("FAIL", "s1._domainkey.example.com is not in the DNS"),
+                ("FAIL", "trial example.com dkim=permerror")],
+    servfail: [("FAIL", "s1._domainkey.example.com the DNS can't be asked"),
+               ("FAIL", "trial example.com dkim=temperror")],
+    other_record: [("FAIL", "s1._domainkey.example.com p= is not the public half"),
+                   ("FAIL", "trial example.com dkim=fail")],
+    in_test_mode: [("warn", "s1._domainkey.example.com t=y")],
+    version_not_first: [("FAIL", "s1._domainkey.example.com v= is not DKIM1, or not the first")],
+    excludes_sha1: [("warn", "s1._domainkey.example.com h= excludes sha1"),
+                    ("FAIL", "trial example.com domainkeys=permerror")],
+    excludes_sha256: [("FAIL", "s1._domainkey.example.com h= excludes sha256"),
+                      ("FAIL", "trial example.com dkim=permerror")],
+    limited: [("warn", "s1._domainkey.example.com g= limits")],
+    spf_beside: [("warn", "s1._domainkey.example.com a TXT record there is no key record")],
+    no_resolver: [("FAIL", "resolver 127.0.0.1#1 gives no answer")],
+    not_installed: [("FAIL", "prefix not installed")],
+    qmail_installed_anew: [("FAIL", "bin/qmail-remote does not start")],
+    launcher_not_executable: [("FAIL", "bin/qmail-remote is not executable"),
+                              ("FAIL", "trial example.com can't be made")],
+    launcher_gone: [("FAIL", "bin/qmail-remote can't be read: No such file")],
+    original_gone: [("FAIL", "qmail-remote.orig the original qmail-remote is not there")],
+    original_is_ours: [("FAIL", "qmail-remote.orig is not the original")],
+    python_gone: [("FAIL", "/no/such/python the interpreter"),
+                  ("FAIL", "trial example.com deferred")],
+    by_environment: [("FAIL", "trial example.com can't be made")],
+    bad_setting: [("FAIL", "settings DKPROTOCOLS: 'domainkey' is not one of")],
+    bad_control_file: [("FAIL", "DKIMCANON unable to read")],
+    key_for_all_domains: [("warn", "keys DKSIGN names a key for all domains")],
+    bad_resolver: [("FAIL", "resolver rubbish gives no answer: DNSCACHEIP"),
+                   ("FAIL", "s1._domainkey.example.com the DNS can't be asked")],
+    no_packages: [("FAIL", "dnspython is not installed"), ("FAIL", "resolver 127.0.0.1")],
+    no_qmail: [("FAIL", "no qmail is to be seen there")],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda f: f.__name__)
+def test_damage(host, damage):
+    damage(host)
+    status, found = host.findings()
+    assert status == (2 if any(finding["level"] == "FAIL" for finding in found) else 1)
+    for level, words in DAMAGE[damage]:
+        matching = [finding for finding in found if finding["level"] == level
+                    and words in f"{finding['subject']} {finding['text']}"]
+        assert matching, (words, found)
+        assert all(finding["remedy"] for finding in matching)
+
+
+def test_domains_found(host):
+    """Those of the pattern whose directory is a domain and has a key."""
+    for name in ("example.net", "not a domain", "EXAMPLE.ORG", "x.example.com"):
+        (host.keys / name).mkdir()
+        (host.keys / name / "default").symlink_to("nowhere")
+    (host.keys / "empty.example").mkdir()
+    _, found = host.findings()
+    assert {finding["subject"] for finding in found if "link to nothing" in finding["text"]} == {
+        f"{host.keys}/example.net/default", f"{host.keys}/x.example.com/default"}
+    assert "empty.example" not in str(found)
+    status, found = host.findings("empty.example")
+    assert status == 2 and "has no key" in found[0]["text"]
+
+
+def test_misused(host):
+    assert "is not a domain name" in host.refused("check", "../etc")
+
+
+def test_colours_only_on_a_terminal(host):
+    assert "\033" not in host.run("check").stdout
+    shown, terminal = pty.openpty()
+    process = subprocess.Popen([host.command, "check"], stdout=terminal, env=host.environment)
+    os.close(terminal)
+    output = b""
+    try:
+        while True:
+            output += os.read(shown, 65536)
+    except OSError:         # EIO: the other end is closed
+        pass
+    os.close(shown)
+    process.wait()
+    assert b"\033[32mok  \033[0m resolver" in output
+
+
+@pytest.fixture
+def open_directory():
+    """A directory that everybody can go to, unlike tmp_path."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield directory
+
+
+@pytest.mark.parametrize("mode, of_directory, level", [
+    (0o644, 0o755, "ok"), (0o640, 0o755, "FAIL"), (0o644, 0o750, "FAIL"), (0o644, 0o711, "ok")])
+def test_eyes_of_the_signer(open_directory, monkeypatch, mode, of_directory, level):
+    """As root: the file is opened as another user does it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs to be root")
+    monkeypatch.setattr(admin_check, "signers_account",
+                        lambda: admin_check.Account(65534, 65534))
+    path = os.path.join(open_directory, "key")
+    with open(path, "w", encoding="ascii"):
+        os.chmod(path, mode)
+    os.chmod(open_directory, of_directory)
+    (finding,) = admin_check.reading_findings(path)
+    assert finding.level == level
+    assert (os.geteuid(), os.getegid()) == (0, 0) and os.getgroups() == GROUPS
+
+
+GROUPS = os.getgroups()
