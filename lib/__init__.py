@@ -7,6 +7,7 @@ Layers, each importing only those above it:
   1  canonicalization, crypto (with its two backends), keys, signature_field
   2  dkim_sign, domainkeys_sign
   3  outbound
+  4  admin_* and qmail_dk, the administrator's command
 
 The signing path runs once per delivery, so it imports nothing that costs
 milliseconds (re, dataclasses, typing, email, logging, dns, dkim): its small

@@ -33,21 +33,24 @@ class Lookups:
         name = name.lower()
         if not is_name(name):
             return TxtAnswer("none", [], "not a domain name")
+        if self.resolver is None:
+            self.resolver = resolver(self.addresses)
         started = time.monotonic()
         try:
-            return self.resolve(name, started + (self.seconds - self.spent) / 2)
+            return self.resolver.txt(name, started + (self.seconds - self.spent) / 2)
         finally:
             self.spent += time.monotonic() - started
 
-    def resolve(self, name, deadline):
-        if self.resolver is None:
-            # The first look-up pays for dnspython: a message without signature does not.
-            add_site_packages()
-            # dnspython looks there for optional packages, none of which is needed: 35 ms.
-            with Hidden(empty=["importlib.metadata"]):
-                from .resolver import Resolver
-            self.resolver = Resolver(self.addresses)
-        return self.resolver.txt(name, deadline)
+
+def resolver(addresses):
+    """The Resolver for them.  The first look-up pays for dnspython: mail without
+    signature does not.  Raises SettingTrouble.
+    """
+    add_site_packages()
+    # dnspython looks there for optional packages, none of which is needed: 35 ms.
+    with Hidden(empty=["importlib.metadata"]):
+        from .resolver import Resolver
+    return Resolver(addresses)
 
 
 def is_name(name):

@@ -12,8 +12,10 @@ import sys
 
 from .errors import SettingTrouble
 
-# -X qmail=DIR is how the launcher tells where this qmail lives.
+# -X qmail=DIR and -X original=PATH are how the launcher tells where this qmail
+# lives, and its own qmail-remote, which keeps its place under QMAILREMOTE.
 QMAIL = sys._xoptions.get("qmail", "/var/qmail")
+ORIGINAL = sys._xoptions.get("original", QMAIL + "/bin/qmail-remote.orig")
 
 DEFAULTS = {
     "DKSIGN": "/etc/domainkeys/%/default",
@@ -23,7 +25,7 @@ DEFAULTS = {
     "DKIMIDENTITY": "",
     "DKIMEXPIRE": "",
     "DKONERROR": "defer",
-    "DKREMOTE": QMAIL + "/bin/qmail-remote.orig",
+    "DKREMOTE": ORIGINAL,
     "DKVERIFY": "",
     "DKQUEUE": "",          # see queueing.queue_program()
     "DKAUTHSERVID": "",     # the first line of control/me

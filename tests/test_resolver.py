@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: MIT
+"""What the DNS may say, and what it means: asked of a server that can lie."""
+
+import contextlib
+import socket
+import time
+
+import dns.message
+import dns.name
+import pytest
+from hypothesis import given, settings, strategies
+
+from lib import lookups, resolver
+from lib.errors import SettingTrouble
+from tests import dns_server
+
+LONG = "v=DKIM1; k=rsa; p=" + "ABCDEFGH" * 80       # 3 strings
+HUGE = "v=DKIM1; k=rsa; p=" + "ABCDEFGH" * 400      # more than one datagram
+NAME = "s._domainkey.example.com"
+NONE = ("none", [])
+TEMPORARY = ("temporary", [])
+
+
+@pytest.fixture(autouse=True)
+def short_timeouts(monkeypatch):
+    monkeypatch.setattr(resolver, "TIMEOUTS", (0.15, 0.3))
+
+
+def found(*texts):
+    return "found", [text.encode() for text in texts]
+
+
+def ask(server, name=NAME, seconds=20):
+    answer = lookups.Lookups(server.address, seconds).txt(name.encode())
+    return answer.status, answer.texts
+
+
+# what the server has -> (answer, transports of the queries)
+ANSWERS = {
+    "one record": (["k=rsa; p=AA"], found("k=rsa; p=AA"), ["udp"]),
+    "two records": (["one", "two"], found("one", "two"), ["udp"]),
+    "an empty record": ([""], found(""), ["udp"]),
+    "strings joined": ([["v=DK", "IM1; ", "p="]], found("v=DKIM1; p="), ["udp"]),
+    "long record": ([LONG], found(LONG), ["udp"]),
+    "huge record": ([HUGE], found(HUGE), ["udp", "tcp"]),
+    "NXDOMAIN": ({"rcode": "NXDOMAIN"}, NONE, ["udp"]),
+    "no TXT": ({"rcode": "NOERROR"}, NONE, ["udp"]),
+    "SERVFAIL": ({"rcode": "SERVFAIL"}, TEMPORARY, ["udp"]),
+    "REFUSED": ({"rcode": "REFUSED"}, TEMPORARY, ["udp"]),
+    "NOTIMP": ({"rcode": "NOTIMP"}, TEMPORARY, ["udp"]),
+    "FORMERR": ({"rcode": "FORMERR"}, TEMPORARY, ["udp", "udp"]),
+    "no EDNS": ({"lie": "no edns", "then": ["x"]}, found("x"), ["udp", "udp"]),
+    "timeout": ({"timeout": True}, TEMPORARY, ["udp", "udp"]),
+    "late": ({"turns": [{"timeout": True}, ["x"]]}, found("x"), ["udp", "udp"]),
+    "referral": ({"lie": "referral"}, TEMPORARY, ["udp"]),
+    "malformed": ({"lie": "malformed"}, TEMPORARY, ["udp"]),
+    "TC over TCP as well": ({"lie": "truncated"}, TEMPORARY, ["udp", "tcp"]),
+    "wrong identifier": ({"lie": "identifier"}, TEMPORARY, ["udp", "udp"]),
+    "wrong question": ({"lie": "question"}, TEMPORARY, ["udp", "udp"]),
+    "garbage": ({"lie": "garbage"}, TEMPORARY, ["udp", "udp"]),
+    "our own query": ({"lie": "query"}, TEMPORARY, ["udp", "udp"]),
+    "wrong identifier first": ({"lie": "identifier", "then": ["x"]}, found("x"), ["udp"]),
+    "wrong question first": ({"lie": "question", "then": ["x"]}, found("x"), ["udp"]),
+    "garbage first": ({"lie": "garbage", "then": ["x"]}, found("x"), ["udp"]),
+    "wrong question over TCP": (
+        {"turns": [{"lie": "truncated"}, {"lie": "question"}]}, TEMPORARY, ["udp", "tcp"]),
+    "malformed over TCP": (
+        {"turns": [{"lie": "truncated"}, {"lie": "malformed"}]}, TEMPORARY, ["udp", "tcp"]),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_answer(case):
+    value, expected, transports = ANSWERS[case]
+    with dns_server.DnsServer({NAME: value}) as server:
+        assert ask(server) == expected
+    assert [transport for transport, _, _ in server.asked] == transports
+    assert {name for _, name, _ in server.asked} == {NAME}
+    assert server.asked[0][2] == 1232
+
+
+def chain(length, end, alone=False):
+    zone = {f"c{i}.example": {"cname": f"c{i + 1}.example", "alone": alone}
+            for i in range(1, length)}
+    zone[NAME] = {"cname": "c1.example", "alone": alone}
+    zone[f"c{length}.example"] = end
+    return zone
+
+
+# zone -> (answer, number of queries)
+ALIASES = {
+    "one": (chain(1, ["x"]), found("x"), 1),
+    "eight": (chain(8, ["x"]), found("x"), 1),
+    "nine": (chain(9, ["x"]), TEMPORARY, 1),
+    "asked again": (chain(2, ["x"], alone=True), found("x"), 3),
+    "eight asked again": (chain(8, ["x"], alone=True), found("x"), 9),
+    "nine asked again": (chain(9, ["x"], alone=True), TEMPORARY, 9),
+    "to NXDOMAIN": (chain(1, {"rcode": "NXDOMAIN"}), NONE, 1),
+    "to no TXT": (chain(1, {"rcode": "NOERROR"}), NONE, 2),
+    "to SERVFAIL": (chain(1, {"rcode": "SERVFAIL"}, alone=True), TEMPORARY, 2),
+    "loop": ({NAME: {"cname": "c1.example"}, "c1.example": {"cname": NAME}}, TEMPORARY, 1),
+    "loop asked again": ({NAME: {"cname": "c1.example", "alone": True},
+                          "c1.example": {"cname": NAME, "alone": True}}, TEMPORARY, 9),
+    "to itself": ({NAME: {"cname": NAME, "alone": True}}, TEMPORARY, 1),
+}
+
+
+@pytest.mark.parametrize("case", ALIASES)
+def test_aliases(case):
+    zone, expected, queries = ALIASES[case]
+    with dns_server.DnsServer(zone) as server:
+        assert ask(server) == expected
+    assert len(server.asked) == queries
+
+
+NOT_NAMES = [b"", b".", b"example..com", b"example.com.", b".example.com", b"a" * 64 + b".com",
+             b"a." * 126 + b"com", b"ex ample.com", b"exa\\046mple.com", b"ex\0.com", b"*.com",
+             "bücher.example".encode(), b"\xff.example", b"example.com\n"]
+
+
+@pytest.mark.parametrize("name", NOT_NAMES)
+def test_not_a_name(name):
+    with dns_server.DnsServer({}) as server:
+        answer = lookups.Lookups(server.address, 20).txt(name)
+    assert (answer.status, answer.texts, server.asked) == ("none", [], [])
+
+
+@pytest.mark.parametrize("name", ["a" * 63 + ".com", "a." * 125 + "com",
+                                  "_x.xn--bcher-kva.example"])
+def test_name_at_the_limit(name):
+    with dns_server.DnsServer({name: ["x"]}) as server:
+        assert ask(server, name) == found("x")
+
+
+def test_time_is_shared():
+    """Dead names leave time for a good one, and all together keep to the limit."""
+    dead = {"timeout": True}
+    with dns_server.DnsServer({"dead1.example": dead, "dead2.example": dead,
+                               NAME: ["x"]}) as server:
+        dns = lookups.Lookups(server.address, 0.8)
+        assert dns.txt(b"dead1.example").status == "temporary"
+        assert dns.txt(b"dead2.example").status == "temporary"
+        assert dns.txt(NAME.encode()).status == "found"
+        assert 0.5 < dns.spent < 0.8
+        dns.spent = 0.8
+        assert dns.txt(b"late.example").status == "temporary"
+    assert "late.example" not in [name for _, name, _ in server.asked]
+
+
+def test_trickle_over_tcp_keeps_to_the_limit():
+    """A server that sends byte after byte lets no read time out."""
+    class Trickling(dns_server.DnsServer):
+        def handle_tcp(self, request):
+            with contextlib.suppress(OSError):
+                request.request.sendall(b"\x10\x00")
+                for _ in range(500):
+                    time.sleep(0.02)
+                    request.request.sendall(b"x")
+
+    with Trickling({NAME: {"lie": "truncated"}}) as server:
+        started = time.monotonic()
+        assert ask(server, seconds=1) == TEMPORARY
+        assert time.monotonic() - started < 1
+
+
+class Silent(socket.socket):
+    """A UDP port that never answers."""
+
+    def __init__(self):
+        super().__init__(socket.AF_INET, socket.SOCK_DGRAM)
+        self.bind(("127.0.0.1", 0))
+        self.address = "127.0.0.1#%d" % self.getsockname()[1]
+
+
+def refusing():
+    """A port where nobody listens."""
+    with Silent() as gone:
+        return gone.address
+
+
+def test_next_server_is_asked():
+    with Silent() as silent, dns_server.DnsServer({NAME: {"rcode": "SERVFAIL"}}) as failing, \
+            dns_server.DnsServer({NAME: ["x"]}) as good:
+        for first in (silent.address, refusing(), failing.address):
+            good.asked.clear()
+            good_last = f"{first}  {good.address}"
+            answer = lookups.Lookups(good_last, 20).txt(NAME.encode())
+            assert (answer.status, answer.texts) == found("x")
+            assert len(good.asked) == 1
+
+
+def test_a_final_answer_ends_the_search():
+    with dns_server.DnsServer({}) as first, dns_server.DnsServer({NAME: ["x"]}) as second:
+        answer = lookups.Lookups(f"{first.address} {second.address}", 20).txt(NAME.encode())
+    assert (answer.status, second.asked) == ("none", [])
+
+
+def test_nobody_listens():
+    assert lookups.Lookups(refusing(), 20).txt(NAME.encode()).status == "temporary"
+
+
+def test_truncated_and_no_tcp():
+    with dns_server.DnsServer({NAME: [HUGE]}) as server:
+        server.tcp = False
+        assert ask(server) == TEMPORARY
+
+
+def test_ipv6():
+    try:
+        with dns_server.DnsServer({NAME: ["x"]}, "::1") as server:
+            assert ask(server) == found("x")
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+
+
+# DNSCACHEIP, resolv.conf -> addresses with port
+SERVERS = {
+    "one": ("192.0.2.1", "", [("192.0.2.1", 53)]),
+    "blanks": (" 192.0.2.1\t192.0.2.2#5353 ", "nameserver 192.0.2.9\n",
+               [("192.0.2.1", 53), ("192.0.2.2", 5353)]),
+    "IPv6": ("2001:db8::1 2001:db8::2#54", "", [("2001:db8::1", 53), ("2001:db8::2", 54)]),
+    "resolv.conf": ("", "# nameserver 192.0.2.8\nsearch example.com\nnameserver 192.0.2.1 # x\n"
+                    "options edns0\nnameserver\n  nameserver\t2001:db8::1\n",
+                    [("192.0.2.1", 53), ("2001:db8::1", 53)]),
+    "empty resolv.conf": ("", "", [("127.0.0.1", 53)]),
+}
+
+
+@pytest.mark.parametrize("case", SERVERS)
+def test_servers(case, tmp_path):
+    addresses, text, expected = SERVERS[case]
+    (tmp_path / "resolv.conf").write_text(text)
+    assert [to[:2] for _, to in resolver.servers(addresses, tmp_path / "resolv.conf")] == expected
+
+
+def test_no_resolv_conf(tmp_path):
+    assert resolver.servers("", tmp_path / "none")[0][1] == ("127.0.0.1", 53)
+
+
+@pytest.mark.parametrize("addresses", ["localhost", "192.0.2.1#domain", "192.0.2.300",
+                                       "192.0.2.1 #53", "1" * 300, "\udcff"])
+def test_bad_addresses(addresses):
+    with pytest.raises(SettingTrouble, match="DNSCACHEIP"):
+        lookups.Lookups(addresses, 20).txt(NAME.encode())
+
+
+def hostile_wire(draw):
+    """A response with bytes changed at random, with the right identifier."""
+    zone = {NAME: draw(strategies.sampled_from([
+        [LONG, "x"], {"cname": "c.example"}, {"rcode": "NXDOMAIN"}])), "c.example": ["y"]}
+    query = dns.message.make_query(NAME, "TXT", use_edns=0, payload=1232)
+    wire = bytearray(dns_server.DnsServer(zone).answers(query.to_wire(), "udp")[0])
+    for _ in range(draw(strategies.integers(1, 6))):
+        wire[draw(strategies.integers(2, len(wire) - 1))] = draw(strategies.integers(0, 255))
+    return query, bytes(wire[:draw(strategies.integers(2, len(wire)))])
+
+
+@settings(max_examples=500, deadline=None)
+@given(strategies.data())
+def test_hostile_answer_raises_nothing_else(data):
+    query, wire = hostile_wire(data.draw)
+    assert resolver.answers(query, wire) in (True, False)
+    with contextlib.suppress(resolver.ServerFailure):
+        response = resolver.parse(wire)
+        resolver.check(response)
+        chain = [dns.name.from_text(NAME)]
+        for text in resolver.follow(response, chain) or ():
+            assert isinstance(b"".join(text.strings), bytes)
+        assert len(chain) <= resolver.ALIASES + 1
+
+
+def test_identifiers_vary():
+    with dns_server.DnsServer({}) as server:
+        identifiers = set()
+        honest = server.answers
+
+        def watch(data, transport):
+            identifiers.add(data[:2])
+            return honest(data, transport)
+        server.answers = watch
+        for number in range(20):
+            ask(server, f"n{number}.example")
+    assert len(identifiers) > 15
