@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""What the signer and the verifier share.
+"""What the signer, the verifier and the administrator's command share.
 
-Layers, each importing only those above it:
+Each module imports only modules that stand before it here (a test holds it to
+that):
 
-  0  errors, settings, message, address, spool, process, delivery, maillog
-  1  canonicalization, crypto (with its two backends), keys, signature_field
-  2  dkim_sign, domainkeys_sign
-  3  outbound
-  4  admin_* and qmail_dk, the administrator's command
+  ground         errors results process maillog c_library dependencies
+  mail           message address canonicalization tag_values signature_field
+  the machine    settings spool delivery queueing crypto_openssl crypto_package
+                 crypto keys resolver lookups
+  signing        dkim_sign domainkeys_sign outbound
+  verifying      dkimpy key_record body_hash verification dkim_verify
+                 domainkeys_verify domainkeys_policy authentication_results
+                 inbound annotation
+  administrator  admin_findings admin_records admin_keys admin_rotate
+                 admin_check admin_installation admin_explain admin_trial
+                 admin_verify qmail_dk
 
 The signing path runs once per delivery, so it imports nothing that costs
 milliseconds (re, dataclasses, typing, email, logging, dns, dkim): its small
