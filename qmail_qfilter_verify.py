@@ -9,7 +9,7 @@ Tells by itself which of the two it is; --queue or --filter forces one.
 DKVERIFY says which results are refused; without it, and with RELAYCLIENT,
 mail passes as it is.  Whatever goes wrong is a temporary error, so that the
 sending side tries again: nothing is refused for good or lost by us.
-qmail-qfilter-verify(8) has the settings.
+qmail-dk-verify(8) has the settings.
 """
 
 import os
@@ -39,7 +39,6 @@ def main(arguments):
 def verify(way, in_force):
     """-> exit code."""
     # Mail of our own users does not pay for these.
-    import time
     from lib import annotation, inbound, lookups, maillog, message, queueing, spool
 
     authserv_id = in_force.authserv_id()
@@ -49,9 +48,9 @@ def verify(way, in_force):
     large_files = in_force.temporary_directory()
     original = spool.from_start(0, large_files)
     header, body = message.split(message.chunks(original))
-    examination = inbound.examine(header, body, limits, dns.txt, int(time.time()))
+    examination, note = examine(original, header, body, limits, dns, in_force["DKSERVER"])
     code = queueing.verdict(in_force.letters(), examination.letter)
-    line = queueing.log_line(way, code, examination, dns.spent)
+    line = queueing.log_line(way, code, examination, dns.spent, note)
     if code != queueing.ACCEPTED:
         maillog.tell(line)
         return queueing.refuse(code, examination, in_force)
@@ -62,6 +61,24 @@ def verify(way, in_force):
                      lambda part: inbound.fields_to_remove(part, authserv_id), original)
     maillog.tell(line)
     return queueing.hand_on(way, annotated, in_force)
+
+
+def examine(original, header, body, limits, dns, server):
+    """-> (inbound.Examination, a note for the log).
+
+    By the resident server, if it answers in time; else here.  server: its path
+    """
+    import time
+    from lib import inbound, resident_client
+
+    note = ""
+    if resident_client.is_worth_asking(server, original, header, limits):
+        try:
+            found, dns.spent = resident_client.ask(server, original, header, limits)
+            return inbound.Examination(found), "resident"
+        except resident_client.NoAnswer as reason:
+            note = f"no answer of {server}: {reason}"
+    return inbound.examine(header, body, limits, dns.txt, int(time.time())), note
 
 
 def explain(trouble):
