@@ -25,6 +25,7 @@ DEFAULTS = {
     "DKIMIDENTITY": "",
     "DKIMEXPIRE": "",
     "DKONERROR": "defer",
+    "DKFORWARDED": "check",
     "DKREMOTE": ORIGINAL,
     "DKVERIFY": "",
     "DKQUEUE": "",          # see queueing.queue_program()
@@ -34,6 +35,7 @@ DEFAULTS = {
     "DKRSAMIN": "1024",
     "DKREASON": "no",
     "DNSCACHEIP": "",       # the name servers of /etc/resolv.conf
+    "DKSERVER": "/run/qmail-dk/verify.sock",    # used where it is
 }
 
 PROTOCOLS = ("dkim", "domainkeys")
@@ -56,6 +58,9 @@ class Settings:
         self.environment = environment
         self.control = control
 
+    def consulted(self, path):
+        """Called with the path of each control file and key before it is looked at."""
+
     def lookup(self, name):
         """-> (value, where it comes from), both str.
 
@@ -65,6 +70,7 @@ class Settings:
             value, source = self.environment[name], "environment"
         else:
             source = self.control + "/" + name.lower()
+            self.consulted(source)
             value = first_line(source)
             if value is None:
                 source = "default"
@@ -126,7 +132,10 @@ class Settings:
 
     def authserv_id(self):
         """DKAUTHSERVID, else the host's name in control/me (RFC 8601 section 2.5), as bytes."""
-        value = self["DKAUTHSERVID"] or first_line(self.control + "/me") or ""
+        value = self["DKAUTHSERVID"]
+        if not value:
+            self.consulted(self.control + "/me")
+            value = first_line(self.control + "/me") or ""
         if not value or not value.isascii() or value.translate(NAME_CHARACTERS):
             raise SettingTrouble(
                 f"DKAUTHSERVID or {self.control}/me: {value!r} is not a host name")
@@ -135,6 +144,10 @@ class Settings:
     def unsigned_on_error(self):
         """DKONERROR: whether a message that can't be signed goes out unsigned."""
         return self.words("DKONERROR", ("defer", "unsigned")) == ("unsigned",)
+
+    def checks_forwarded(self):
+        """DKFORWARDED: whether mail from outside must prove a domain before we sign as it."""
+        return self.words("DKFORWARDED", ("check", "sign")) != ("sign",)
 
     def temporary_directory(self):
         """TMPDIR, for large messages, or None."""

@@ -49,7 +49,8 @@ def install_launcher(directory, python=PYTHON, script=SCRIPT, qmail=None):
     """Writes the launcher with its names filled in; -> its path."""
     qmail = qmail or directory
     text = LAUNCHER.read_text()
-    for name, value in (("@PYTHON@", python), ("@PROGRAM@", script), ("@QMAIL@", qmail)):
+    for name, value in (("@PYTHON@", python), ("@PROGRAM@", script), ("@QMAIL@", qmail),
+                        ("@ORIGINAL@", f"{qmail}/bin/qmail-remote.orig")):
         text = text.replace(name, str(value))
     path = pathlib.Path(directory) / "qmail-remote"
     path.write_text(text)

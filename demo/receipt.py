@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Takes a message in as the recipient's server would: qmail-smtpd, verifier, qmail-queue."""
+
+import email.utils
+import os
+import sys
+
+from . import Failure, child
+from .smtp_sink import NAME
+
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VERIFIER = os.path.join(CHECKOUT, "qmail_qfilter_verify.py")
+STAND_IN = os.path.join(CHECKOUT, "demo", "qmail_queue_stand_in.sh")
+
+DKVERIFY = "DEGIJKfh"   # what to refuse, as the author of qmail-dk advised
+NEEDED = ("Authentication-Results: ", "dkim=pass", "domainkeys=pass", "DomainKey-Status: good\n")
+
+
+def receive(message, sender, recipient, home, dns_port):
+    """Hands a message to the verifier, as QMAILQUEUE program.
+
+    message: bytes, CR LF, as it arrived; home: a directory in place of qmail's own
+    -> (the header fields that the verifier has written, what it has logged), str.
+    Raises Failure unless the message was queued, its signatures of both kinds
+    found good.
+    """
+    queue = os.path.join(home, "received")
+    os.mkdir(queue)
+    # What qmail-smtpd makes of it.
+    text = (f"Received: from unknown (HELO mail.example.com) (127.0.0.1)\n  by {NAME} with SMTP; "
+            f"{email.utils.formatdate()}\n").encode("ascii") + message.replace(b"\r\n", b"\n")
+    envelope = b"F%b\0T%b\0\0" % (sender.encode("ascii"), recipient.encode("ascii"))
+    log = queue_up(text, envelope, home, {
+        "PATH": os.environ.get("PATH", os.defpath), "QUEUE": queue, "DKQUEUE": STAND_IN,
+        "DKVERIFY": DKVERIFY, "DKAUTHSERVID": NAME, "DNSCACHEIP": f"127.0.0.1#{dns_port}"})
+    fields = queued_fields(queue, text, envelope)
+    for words in NEEDED:
+        if words not in fields:
+            raise Failure(f"the verifier has not written {words!r}, but: {fields}")
+    return fields, log
+
+
+def queue_up(message, envelope, home, environment):
+    """Runs the verifier as qmail-smtpd does -> what it has logged, str.
+
+    Raises Failure if it does not accept the message.
+    """
+    log = os.path.join(home, "log")
+    # Far less than a pipe holds, so nobody need be there yet to read it.
+    read_end, write_end = os.pipe()
+    with open(read_end, "rb") as envelope_reader, open(log, "wb") as log_writer:
+        with open(write_end, "wb") as envelope_writer:
+            envelope_writer.write(envelope)
+        code, _ = child.run([sys.executable, "-IS", "-X", f"qmail={home}", VERIFIER], message,
+                            stdout=envelope_reader, stderr=log_writer, env=environment)
+    with open(log, encoding="utf-8", errors="replace") as file:
+        said = file.read().strip()
+    if code:
+        raise Failure(f"the verifier has not accepted the message: exit code {code}; {said}")
+    return said
+
+
+def queued_fields(queue, message, envelope):
+    """The header fields that were put above a message on its way to the queue, str.
+
+    Raises Failure if anything else became of it.
+    """
+    with open(os.path.join(queue, "envelope"), "rb") as file:
+        if file.read() != envelope:
+            raise Failure("the envelope has not come through the verifier unaltered")
+    with open(os.path.join(queue, "message"), "rb") as file:
+        queued = file.read()
+    if not queued.endswith(message):
+        raise Failure("the message has not come through the verifier unaltered")
+    return queued[:-len(message)].decode("ascii")

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows a message being signed, delivered and verified: `./install.sh demo` runs it.
+
+The exit code is 0 only if the message arrived as it was sent, with signatures
+of both kinds that pass.
+"""
+
+import base64
+import contextlib
+import email.utils
+import os
+import signal
+import sys
+import tempfile
+
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Under -I, Python does not look for modules beside the script.
+sys.path.insert(0, CHECKOUT)
+
+from cryptography.hazmat.primitives import serialization    # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import rsa   # noqa: E402
+
+from demo import (Failure, delivery, dns_server, receipt,   # noqa: E402
+                  smtp_sink, verification)
+
+DOMAIN = "example.com"
+SELECTOR = "demo"
+SENDER = "alice@example.com"
+RECIPIENT = "bob@example.net"
+HOST = "example.net"
+
+
+def main():
+    # What the terminal can't show must not end the demonstration.
+    sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
+    for number in signal.SIGHUP, signal.SIGINT, signal.SIGTERM:
+        signal.signal(number, end)
+    try:
+        demonstrate()
+    except (Failure, OSError) as trouble:
+        sys.exit(f"demo: {trouble}")
+
+
+def end(number, frame):
+    """Ends the program after a signal, by way of everything that cleans up."""
+    sys.exit(128 + number)
+
+
+def demonstrate():
+    """All the steps, in order.  Raises Failure and OSError."""
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="qmail-dk-demo."))
+
+        step(f"Key: RSA, 2048 bits, for {DOMAIN}, selector {SELECTOR}")
+        record = make_key(scratch)
+
+        dns_port = stack.enter_context(dns_server.serving(zone(record)))
+        step(f"DNS: 127.0.0.1#{dns_port} has the public key")
+        show(f'{SELECTOR}._domainkey.{DOMAIN}. TXT "{record[:50]}..."')
+
+        sink = stack.enter_context(smtp_sink.listening())
+        step(f"SMTP: 127.0.0.1 port {sink.port} takes the mail for {HOST}")
+
+        original = delivery.find_original(os.path.join(scratch, "qmail"), sink.port)
+        step(f"qmail-remote: {original.description}")
+
+        step(f"Signing and sending a message from {SENDER} to {RECIPIENT}")
+        sent = queued_message()
+        report = delivery.deliver(
+            write(scratch, "message", sent), [HOST, SENDER, RECIPIENT], original,
+            {"DKSIGN": f"{scratch}/keys/%/{SELECTOR}", "SMTP_PORT": str(sink.port)})
+        show(report)
+
+        arrived = only_arrival(sink)
+        step("The message as it arrived")
+        show(arrived.decode("utf-8", "replace").replace("\r\n", "\n"))
+        require_unaltered(arrived, sent)
+
+        step("What verification says")
+        verdicts = verification.verdicts(arrived, dns_port)
+        for verdict in verdicts:
+            print(verdict)
+        verification.require_pass(verdicts)
+
+        step(f"What the recipient's server logs and adds, with DKVERIFY={receipt.DKVERIFY}")
+        fields, log = receipt.receive(arrived, SENDER, RECIPIENT, original.home, dns_port)
+        show(log)
+        show(fields)
+        step("Done: signed, delivered unaltered, and verified")
+
+
+def make_key(scratch):
+    """Writes the private key where DKSIGN looks for it -> the text of its DNS record."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    directory = os.path.join(scratch, "keys", DOMAIN)
+    os.makedirs(directory)
+    write(directory, SELECTOR, key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption()))
+    public = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return "v=DKIM1; k=rsa; p=" + base64.b64encode(public).decode("ascii")
+
+
+def zone(record):
+    """The zone of DOMAIN: its one key record, in strings of at most 255 bytes."""
+    strings = " ".join(f'"{record[at:at + 255]}"' for at in range(0, len(record), 255))
+    return f"{SELECTOR}._domainkey.{DOMAIN}. 300 IN TXT {strings}\n"
+
+
+def queued_message():
+    """A message as qmail-queue leaves it for qmail-remote: LF line ends, 8-bit."""
+    date = email.utils.formatdate()
+    with open(os.path.join(CHECKOUT, "demo", "message.txt"), "rb") as file:
+        text = file.read()
+    return (f"Received: (qmail 1 invoked by uid {os.getuid()}); {date}\n"
+            f"Date: {date}\n").encode("ascii") + text
+
+
+def write(directory, name, data):
+    """Writes a file that others can't read -> its path."""
+    path = os.path.join(directory, name)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+    return path
+
+
+def only_arrival(sink):
+    """The bytes of the message that the sink got, CR LF.  Raises Failure if it is not one."""
+    if len(sink.arrived) != 1:
+        raise Failure(f"{len(sink.arrived)} messages arrived, not one")
+    return sink.arrived[0].content
+
+
+def require_unaltered(arrived, sent):
+    """Raises Failure unless what arrived is what was sent, below some new fields."""
+    if not arrived.endswith(sent.replace(b"\n", b"\r\n")):
+        raise Failure("what arrived is not what was sent")
+
+
+def step(text):
+    print(f"==> {text}")
+
+
+def show(text):
+    """Prints text, indented."""
+    for line in text.rstrip("\n").split("\n"):
+        print("    " + line)
+
+
+if __name__ == "__main__":
+    main()
