@@ -4,14 +4,14 @@
 Each module imports only modules that stand before it here (a test holds it to
 that):
 
-  ground         errors results process maillog c_library dependencies
+  ground         errors results c_library process maillog dependencies
   mail           message address canonicalization tag_values signature_field
   the machine    settings spool delivery queueing crypto_openssl crypto_package
                  crypto keys resolver lookups
-  signing        dkim_sign domainkeys_sign outbound
+  signing        authentication_results forwarded dkim_sign domainkeys_sign
+                 outbound
   verifying      dkimpy key_record body_hash verification dkim_verify
-                 domainkeys_verify domainkeys_policy authentication_results
-                 inbound annotation
+                 domainkeys_verify domainkeys_policy inbound annotation
   administrator  admin_findings admin_records admin_keys admin_rotate
                  admin_check admin_installation admin_explain admin_trial
                  admin_verify qmail_dk

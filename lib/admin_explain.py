@@ -9,7 +9,7 @@ from .settings import PROTOCOLS
 
 # The settings that decide what is signed, and how.
 DECISIVE = ("DKSIGN", "DKPROTOCOLS", "DKIMCANON", "DKIMHEADERS", "DKIMIDENTITY", "DKIMEXPIRE",
-            "DKONERROR")
+            "DKONERROR", "DKFORWARDED")
 
 # Arguments of a delivery that does not take place.
 HOST, RECIPIENT = "mx.invalid", "nobody@mx.invalid"
@@ -35,6 +35,9 @@ def why(header, envelope_sender, in_force):
     verdicts = []
     try:
         plan = outbound.choose(header, envelope_sender, in_force)
+        if plan.withheld:
+            verdicts.append(f"not signed as {plan.withheld.decode()}: the message came from outside "
+                            "without a good signature of that domain (DKFORWARDED)")
         loaded = dict(zip(PROTOCOLS, outbound.load_keys(plan)))
         for protocol in PROTOCOLS:
             verdicts.append(verdict(protocol, protocol in protocols, candidates[protocol],

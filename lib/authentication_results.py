@@ -4,6 +4,7 @@
 RFC 8601 section 2.2 (syntax), section 5 (removal); RFC 4870 section 3.5.1.
 """
 
+from . import message
 from .signature_field import place
 
 NAME = b"authentication-results"
@@ -14,6 +15,7 @@ SPECIALS = b'()<>@,;:\\"/[]?='
 TOKEN = bytes(c for c in range(0x21, 0x7f) if c not in SPECIALS)
 CONTROLS = bytes(range(0x21))
 BLANKS = b" \t\r\n"
+AFTER_ID = (b"", b" ", b"\t", b"\r", b"\n", b"(", b";")    # or it goes on, for some readers
 
 LONGEST_REASON = 200    # characters
 
@@ -79,6 +81,17 @@ def status_field(word, test_mode):
 def is_ours(name, content, authserv_id):
     """Whether a field of a message from outside pretends to be ours, bytes all.
 
+    Some readers, and notqmail 1.09 when it sends the message on, take a CR for
+    the end of a line: then so may a field that comes to light in another one.
+    """
+    return pretends(name, content, authserv_id) or b"\r" in content and any(
+        pretends(*hidden, authserv_id) for hidden in message.parse_header(
+            content.replace(b"\r\n", b"\n").replace(b"\r", b"\n"), True).fields)
+
+
+def pretends(name, content, authserv_id):
+    """Whether a field pretends to be ours, by its name and value.
+
     Readers differ on lines that are no fields (name b""), so these count by
     what stands before their colon.
     """
@@ -108,11 +121,13 @@ def claimed_id(content):
     if at is None or at == len(content):
         return None
     if content[at:at + 1] == b'"':
-        return quoted_text(content, at)
-    end = at
-    while end < len(content) and content[end] in TOKEN:
-        end += 1
-    return content[at:end] or None
+        found, at = quoted_text(content, at)
+    else:
+        end = at
+        while end < len(content) and content[end] in TOKEN:
+            end += 1
+        found, at = content[at:end], end
+    return found if found and content[at:at + 1] in AFTER_ID else None
 
 
 def after_comments(content):
@@ -131,20 +146,20 @@ def after_comments(content):
 
 
 def quoted_text(content, at):
-    """The text of the quoted string that starts at an index, without blanks.
+    """-> (text of the quoted string that starts at an index, without blanks; index after it).
 
-    None if it does not end.  Some readers drop its blanks, as no name has any.
+    No text if it does not end.  Some readers drop its blanks, as no name has any.
     """
     text = bytearray()
     at += 1
     while at < len(content):
         byte = content[at]
         if byte == ord('"'):
-            return bytes(text)
+            return bytes(text), at + 1
         if byte == ord("\\"):
             at += 1
             byte = content[at] if at < len(content) else ord("\\")
         if byte not in BLANKS:
             text.append(byte)
         at += 1
-    return None
+    return b"", at

@@ -7,6 +7,7 @@ where libcrypto can't be found.
 """
 
 import binascii
+import sys
 
 from .errors import CryptoTrouble, KeyTrouble
 
@@ -32,9 +33,9 @@ def hash_functions(large):
     if not large:
         try:
             from _sha1 import sha1
-            try:
-                from _sha2 import sha256            # Python 3.12
-            except ImportError:
+            if sys.version_info >= (3, 12):
+                from _sha2 import sha256
+            else:
                 from _sha256 import sha256
             return sha1, sha256
         except ImportError:

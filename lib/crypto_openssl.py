@@ -18,9 +18,10 @@ NID_ED25519 = 1087
 ED25519_LENGTH = 32         # bytes of a public key
 LONGEST_PEM = 16384         # bytes: enough for an RSA key of 8192 bits
 
-# crypto.h: no error strings, no tables of ciphers and digests by name.  Each
-# delivery would build them, and none looks at them.
-LESS_AT_START = 0x01 | 0x10 | 0x20
+# crypto.h: no error strings, no table of ciphers by name.  Each delivery would
+# build them, and none looks at them.  (Without the table of digests, hashlib's
+# objects would not know their names any more, and dkimpy asks for them.)
+LESS_AT_START = 0x01 | 0x10
 
 OWNED = c_void_p        # a pointer that we free
 REFERENCE = c_void_p    # what byref() gives

@@ -11,10 +11,17 @@ import errno
 import os
 import stat
 
+from . import process
 from .errors import KeyTrouble
 
 LONGEST_KEY_FILE = 65536    # bytes
 MOST_LINKS = 8              # a chain longer than that is a loop
+
+# A process that signs much keeps its keys loaded, by the bytes of their files,
+# as long as it has work: that halves the cost of a signature.
+keep_loaded = False
+in_use = {}
+MOST_IN_USE = 32
 
 SELECTOR = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
@@ -37,28 +44,33 @@ class SigningKey:
         self.private_key = private_key
 
 
-def first_with_key(domains, patterns):
+def not_noted(path):
+    """What is told of each path before it is looked at; most programs need not know."""
+
+
+def first_with_key(domains, patterns, consulted=not_noted):
     """The key files of the first of domains that has any.
 
     domains: bytes, each checked by address.is_domain(); patterns: DKSIGN
+    consulted: called with each path before it is looked at
     -> (domain, list of (selector, path, file's bytes, mode)), (None, []) if none has.
     Raises KeyTrouble if a file exists but can't be read.
     """
     for domain in domains:
-        found = key_files(domain, patterns)
+        found = key_files(domain, patterns, consulted)
         if found:
             return domain, found
     return None, []
 
 
-def key_files(domain, patterns):
+def key_files(domain, patterns, consulted=not_noted):
     """The key files of one domain, by patterns, each selector once."""
     found = {}
     for pattern in patterns.split(":"):
         if not pattern:
             continue
         path = os.fsencode(pattern).replace(b"%", domain)
-        selector, path = resolve(path)
+        selector, path = resolve(path, consulted)
         content = read(path)
         if content is None:
             if "%" not in pattern:
@@ -69,13 +81,14 @@ def key_files(domain, patterns):
     return list(found.values())
 
 
-def resolve(path):
+def resolve(path, consulted=not_noted):
     """Follows links that stay in their directory -> (selector, path).
 
     Any other link is left to open(), and its own name is the selector.
     """
     for _ in range(MOST_LINKS):
         directory, selector = os.path.split(path)
+        consulted(path)
         try:
             target = os.readlink(path)
         except OSError as error:
@@ -105,6 +118,7 @@ def read(path):
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
             raise KeyTrouble(f"{os.fsdecode(path)} is not a file")
+        process.keep_memory_private()
         data = os.read(fd, LONGEST_KEY_FILE)
     except OSError as error:
         raise KeyTrouble(f"unable to read {os.fsdecode(path)}: {error.strerror}") from error
@@ -129,8 +143,12 @@ def load(domain, files):
     loaded = []
     for selector, path, data, mode in files:
         try:
-            private_key = crypto.load_private_key(data)
+            private_key = in_use.get(data) or crypto.load_private_key(data)
         except KeyTrouble as trouble:
             raise KeyTrouble(f"{os.fsdecode(path)}: {trouble}") from trouble
+        if keep_loaded:
+            if len(in_use) >= MOST_IN_USE:
+                in_use.clear()
+            in_use[data] = private_key
         loaded.append(SigningKey(domain, selector, path, bool(mode & stat.S_IROTH), private_key))
     return loaded

@@ -4,7 +4,7 @@
 import os
 import time
 
-from . import address, keys, maillog, message, spool
+from . import address, forwarded, keys, maillog, message, spool
 from .errors import SettingTrouble
 from .settings import PROTOCOLS
 
@@ -16,13 +16,14 @@ class Plan:
 
     dkim, domainkeys: (signing domain, key files) as keys.first_with_key() gives
     them; no key files: no signature of that kind
+    withheld: a domain that has a key, but must not sign, or None
     """
 
-    __slots__ = ("dkim", "domainkeys")
+    __slots__ = ("dkim", "domainkeys", "withheld")
 
-    def __init__(self, dkim, domainkeys):
-        self.dkim = dkim
-        self.domainkeys = domainkeys
+    def __init__(self):
+        self.dkim = self.domainkeys = (None, [])
+        self.withheld = None
 
 
 def prepare(fd, arguments, settings, clock=time.time):
@@ -34,20 +35,40 @@ def prepare(fd, arguments, settings, clock=time.time):
     """
     if len(arguments) < 3:
         return fd   # the original says how it is used
+    fields, remarks = sign_message(fd, os.fsencode(arguments[1]), settings, clock)
+    log(remarks, arguments)
+    return signed_copy(fields, fd, settings) if fields else fd
+
+
+def sign_message(fd, envelope_sender, settings, clock=time.time):
+    """-> (signature fields of the message on fd, b"" for none; remarks for log()).
+
+    What it gives depends on the message, the envelope sender's domain, the
+    clock, and what settings.consulted() is told of.  Raises Trouble and OSError.
+    """
     header, body = message.split(message.without_cr(message.chunks(fd)))
-    plan = choose(header, os.fsencode(arguments[1]), settings)
+    plan = choose(header, envelope_sender, settings)
+    remarks = []
+    if plan.withheld:
+        remarks.append((False, f"not signed as {os.fsdecode(plan.withheld)}: the message came from "
+                               "outside without a good signature of that domain"))
     if not plan.dkim[1] and not plan.domainkeys[1]:
-        return fd
-    delivery = "host={} sender=<{}> recipient=<{}>".format(
-        arguments[0], arguments[1], " ".join(arguments[2:]))
+        return b"", remarks
     flaw = header.flaw or address.author_flaw(header)
     if flaw:
-        maillog.warn(f"sent unsigned: {flaw}, so verifiers would not agree on it; {delivery}")
-        return fd
+        return b"", [(True, f"sent unsigned: {flaw}, so verifiers would not agree on it")]
     large = os.fstat(fd).st_size > message.CHUNK
-    signatures = sign(header, body, plan, settings, int(clock()), large)
-    fields = sound(signatures, delivery)
-    return signed_copy(fields, fd, settings) if fields else fd
+    fields, more = sound(sign(header, body, plan, settings, int(clock()), large))
+    return fields, remarks + more
+
+
+def log(remarks, arguments):
+    """Logs remarks, (whether a warning, text), each with the delivery that it is about."""
+    if remarks:
+        delivery = "host={} sender=<{}> recipient=<{}>".format(
+            arguments[0], arguments[1], " ".join(arguments[2:]))
+        for warning, text in remarks:
+            (maillog.warn if warning else maillog.info)(f"{text}; {delivery}")
 
 
 def choose(header, envelope_sender, settings):
@@ -58,12 +79,17 @@ def choose(header, envelope_sender, settings):
     (RFC 4870 section 3.2.1: d= is its domain or a parent of it).
     """
     protocols = settings.words("DKPROTOCOLS", PROTOCOLS)
-    patterns = settings["DKSIGN"]
-    plan = Plan((None, []), (None, []))
-    if "dkim" in protocols:
-        plan.dkim = keys.first_with_key(dkim_candidates(header, envelope_sender), patterns)
-    if "domainkeys" in protocols:
-        plan.domainkeys = keys.first_with_key(domainkeys_candidates(header), patterns)
+
+    def first_with_key(domains):
+        return keys.first_with_key(domains, settings["DKSIGN"], settings.consulted)
+    candidates = {"dkim": dkim_candidates(header, envelope_sender),
+                  "domainkeys": domainkeys_candidates(header)}
+    withheld = forwarded.withheld(candidates["dkim"] + candidates["domainkeys"], header, settings)
+    plan = Plan()
+    plan.withheld, _ = first_with_key(withheld)
+    for protocol in protocols:
+        setattr(plan, protocol, first_with_key(
+            [domain for domain in candidates[protocol] if domain not in withheld]))
     return plan
 
 
@@ -185,16 +211,18 @@ def identity(settings):
     return pattern
 
 
-def sound(signatures, delivery):
-    """The fields of those signatures that verifiers accept, as one bytes; logs them."""
+def sound(signatures):
+    """-> (the fields of those signatures that verifiers accept, as one bytes; remarks)."""
     from .signature_field import is_sound
     kept = [(key, field) for key, field in signatures if is_sound(field)]
+    remarks = []
     if len(kept) < len(signatures):
-        maillog.warn(f"the header has too much to sign for {len(signatures) - len(kept)} of "
-                     f"{len(signatures)} signatures, which were left out; {delivery}")
+        remarks.append((True, "the header has too much to sign for "
+                              f"{len(signatures) - len(kept)} of {len(signatures)} signatures, "
+                              "which were left out"))
     if kept:
-        maillog.info("signed: " + ", ".join(map(described, kept)) + "; " + delivery)
-    return b"".join(field for _, field in kept)
+        remarks.append((False, "signed: " + ", ".join(map(described, kept))))
+    return b"".join(field for _, field in kept), remarks
 
 
 def described(signature):

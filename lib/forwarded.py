@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""Mail from outside that is sent out again, and claims to be of a domain of ours.
+
+Where our verifier has seen a message come in, it has said so on top, and has
+taken off all that pretends to be its word.  If it found no signature that
+passes and fits the domain in From: or Sender:, a signature of ours would turn
+somebody's forgery into genuine mail.
+"""
+
+from . import address
+from .authentication_results import NAME, is_ours
+
+PASSED = (b"dkim=pass", b"domainkeys=pass")
+DOMAIN = b"header.d="
+
+
+def withheld(candidates, header, settings):
+    """Those of the domains that must not answer for the message; list of bytes.
+
+    candidates: domains that could sign.  Raises SettingTrouble.
+    """
+    if not header.named(NAME) or not settings.checks_forwarded():
+        return []
+    passed = passing_domains(header, settings.authserv_id())
+    if passed is None:
+        return []
+    claimed = claimed_domains(header)
+    if claimed is None:
+        return candidates
+    unproven = [domain for domain in claimed if not is_related_to_any(domain, passed)]
+    return [domain for domain in candidates if is_related_to_any(domain, unproven)]
+
+
+def passing_domains(header, authserv_id):
+    """d= of the signatures that our verifier found good; None if it has not seen the message.
+
+    authserv_id: bytes.  Only the topmost field of ours counts, for what we see
+    again has older ones below.
+    """
+    for field in header.named(NAME):
+        if is_ours(NAME, field, authserv_id):
+            results = [result.split() for result in field.split(b";")[1:]]
+            return [word[len(DOMAIN):].lower() for words in results
+                    if words and words[0] in PASSED
+                    for word in words if word.startswith(DOMAIN)]
+    return None
+
+
+def claimed_domains(header):
+    """All domains in From: and Sender:; None where a reader could find others."""
+    claimed = []
+    for field in header.named(b"from") + header.named(b"sender"):
+        found = address.domains(field.partition(b":")[2])
+        if not found:
+            return None
+        claimed += found
+    return claimed
+
+
+def is_related_to_any(domain, others):
+    """Whether a domain is one of the others, below one, or above one.
+
+    Receivers take a signature of such a domain for the author's own (relaxed
+    alignment, RFC 7489 section 3.1.1).
+    """
+    return any(domain == other or domain.endswith(b"." + other) or other.endswith(b"." + domain)
+               for other in others)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""Mail that the verifier has seen come in, on its way out again through the signer."""
+
+import time
+
+import pytest
+
+from lib import inbound, message
+from tests.signing import Signer
+
+AUTHSERV_ID = "mx.example.com"
+ENVELOPE = "list-owner@lists.example.com"
+
+
+def received(text, lookup_records, authserv_id=AUTHSERV_ID):
+    """text as it lies in the queue after our verifier: its fields, below qmail-queue's."""
+    from lib.results import TxtAnswer
+
+    def lookup(name):
+        found = lookup_records.get(name.decode())
+        return TxtAnswer("found", [found.encode()]) if found else TxtAnswer("none", [], "NXDOMAIN")
+    header, body = message.split(iter([text]))
+    examination = inbound.examine(header, body, inbound.Limits(), lookup, int(time.time()))
+    return (b"Received: (qmail 4711 invoked by uid 64011); 23 Nov 2026 00:00:00 -0000\n"
+            + inbound.header_fields(examination, authserv_id.encode()) + text)
+
+
+def mail(author, sender=None):
+    fields = f"From: {author}\nTo: bob@example.net\nSubject: test\n"
+    if sender:
+        fields += f"Sender: {sender}\n"
+    return fields.encode() + b"\nHello.\n"
+
+
+@pytest.fixture
+def signer(tmp_path):
+    keys = (("example.com", "s1", "rsa.pem"), ("example.org", "s1", "rsa.pem"))
+    return Signer(tmp_path, keys, DKAUTHSERVID=AUTHSERV_ID)
+
+
+def signing_domains(signed, original):
+    """-> d= of each signature that the signer has put on top."""
+    added = signed[:len(signed) - len(original)].replace(b"\n ", b" ")
+    return [line.partition(b" d=")[2].partition(b";")[0].decode()
+            for line in added.splitlines() if b" d=" in line]
+
+
+FORGED = mail("boss@example.com")
+
+# text, envelope sender -> who signs
+UNPROVEN = {
+    "From": (FORGED, "x@example.net", []),
+    "From, envelope of the same domain": (FORGED, "boss@example.com", []),
+    "From, envelope below it": (FORGED, ENVELOPE, []),
+    "From below our domain": (mail("boss@sub.example.com"), "x@example.net", []),
+    "From above the envelope's": (mail("boss@example.com"), "x@deep.lists.example.com", []),
+    "Sender": (mail("x@example.net", "boss@example.com"), "x@example.net", []),
+    "two in From": (mail("x@example.net, boss@example.com"), "boss@example.com", []),
+    "two From fields": (b"From: x@example.net\n" + FORGED, "boss@example.com", []),
+    "From not in the grammar": (mail("boss@example.com <x@example.net"), "boss@example.com", []),
+    "a stranger's, forwarded by a list": (
+        mail("x@example.net"), ENVELOPE, ["example.com"]),
+    "one of ours that is not claimed": (FORGED, "x@example.org", ["example.org"]),
+}
+
+
+@pytest.mark.parametrize("case", UNPROVEN)
+def test_unproven(signer, case):
+    text, envelope_sender, expected = UNPROVEN[case]
+    queued = received(text, {})
+    assert signing_domains(signer.sign(queued, envelope_sender), queued) == expected
+
+
+def test_the_log_says_why(signer):
+    signer.sign(received(FORGED, {}), "x@example.net")
+    (line,) = signer.log
+    assert "not signed as example.com: the message came from outside" in line
+
+
+def test_no_key_no_line(signer):
+    signer.sign(received(mail("x@example.net"), {}), "x@example.net")
+    assert signer.log == []
+
+
+def test_proven(signer):
+    """Our own mail comes back with our signature intact."""
+    ours = signer.sign(FORGED, "boss@example.com")
+    queued = received(ours, signer.records)
+    assert b"dkim=pass" in queued
+    assert signing_domains(signer.sign(queued, "boss@example.com"), queued) == ["example.com"] * 2
+
+
+def test_a_pass_of_another_domain_proves_nothing(signer, tmp_path):
+    other = Signer(tmp_path / "other", (("example.org", "s1", "rsa.pem"),), DKPROTOCOLS="dkim")
+    theirs = other.sign(FORGED, "x@example.org")
+    queued = received(theirs, other.records)
+    assert b"dkim=pass" in queued
+    assert signing_domains(signer.sign(queued, "x@example.net"), queued) == []
+
+
+def test_only_the_topmost_field_counts(signer):
+    """Seen by us twice: what the first look found says nothing of what came the second time."""
+    ours = signer.sign(FORGED, "boss@example.com")
+    first = received(ours, signer.records)
+    second = received(first.replace(b"Hello", b"Pay me"), signer.records)
+    assert signing_domains(signer.sign(second, "boss@example.com"), second) == []
+
+
+@pytest.mark.parametrize("settings, authserv_id", [
+    ({"DKFORWARDED": "sign"}, AUTHSERV_ID),     # switched off
+    ({}, "mx.example.net"),                     # another server's word
+])
+def test_signed_all_the_same(tmp_path, settings, authserv_id):
+    signer = Signer(tmp_path, (("example.com", "s1", "rsa.pem"),),
+                    **{"DKAUTHSERVID": AUTHSERV_ID, **settings})
+    queued = received(FORGED, {}, authserv_id)
+    assert signing_domains(signer.sign(queued, "x@example.net"), queued) == ["example.com"] * 2
+
+
+def test_mail_of_our_own_users_is_signed(signer):
+    assert signing_domains(signer.sign(FORGED, "boss@example.com"), FORGED) == ["example.com"] * 2
