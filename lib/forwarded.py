@@ -19,8 +19,8 @@ def withheld(candidates, header, settings):
 
     candidates: domains that could sign.  Raises SettingTrouble.
     """
-    if not header.named(NAME) or not settings.checks_forwarded():
-        return []
+    if not header.named(NAME) or not settings.checks_forwarded() or not settings.host_name():
+        return []   # nameless, the verifier can't have seen anything
     passed = passing_domains(header, settings.authserv_id())
     if passed is None:
         return []

@@ -130,12 +130,17 @@ class Settings:
                 raise SettingTrouble(f"DKVERIFY: {letter!r} is not a letter from A to K")
         return value
 
-    def authserv_id(self):
-        """DKAUTHSERVID, else the host's name in control/me (RFC 8601 section 2.5), as bytes."""
+    def host_name(self):
+        """DKAUTHSERVID, else control/me; "" where neither is set.  Raises SettingTrouble."""
         value = self["DKAUTHSERVID"]
         if not value:
             self.consulted(self.control + "/me")
             value = first_line(self.control + "/me") or ""
+        return value
+
+    def authserv_id(self):
+        """host_name(), checked (RFC 8601 section 2.5), as bytes.  Raises SettingTrouble."""
+        value = self.host_name()
         if not value or not value.isascii() or value.translate(NAME_CHARACTERS):
             raise SettingTrouble(
                 f"DKAUTHSERVID or {self.control}/me: {value!r} is not a host name")
