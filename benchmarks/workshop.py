@@ -29,12 +29,14 @@ class Program(NamedTuple):
     command: None where it is missing here; message: the file on its descriptor
     0; environment: the whole of it; evidence: {text: how often it stands in
     what the program writes or hands on}, to tell that it did its work
+    served: function -> CPU seconds so far of a server that does part of it
     """
     name: str
     command: list
     message: str
     environment: dict
     evidence: dict
+    served: object = None
 
 
 class Workshop:
@@ -56,6 +58,8 @@ class Workshop:
         shutil.copyfile(f"{CHECKOUT}/tests/golden/keys/rsa.pem", self.key)
         os.chmod(self.key, 0o600)
         self.dns_port = unused_port()
+        self.socket = f"{directory}/verify.sock"
+        self.serving = None     # while resident() is entered: Program.served
         self.small = write_message(f"{directory}/small", DOMAIN, 1000)
         self.keyless = write_message(f"{directory}/keyless", KEYLESS_DOMAIN, 1000)
         self.one_megabyte = write_message(f"{directory}/medium", DOMAIN, 10**6)
@@ -73,6 +77,7 @@ class Workshop:
                      self.peer("dkim.sign(), DKIM only", dkimpy("sign"), self.small, 1),
                      self.verifier("verifier", self.small_signed),
                      self.verifier("verifier, DKVERIFY unset", self.small_signed, letters=""),
+                     self.resident_verifier("verifier, resident", self.small_signed),
                      self.judge("Mail::DKIM, verifying", mail_dkim("verify"), self.small_signed,
                                 {b"pass": 2}),
                      self.judge("dkimverify, DKIM only", dkimpy("verify"), self.small_signed,
@@ -108,8 +113,16 @@ class Workshop:
             python, "-IS", f"{self.directory}/installed/qmail_qfilter_verify.py", "--queue"]
         return Program(name, command, message, {
             "PATH": os.environ.get("PATH", os.defpath), "DKQUEUE": NOTHING, "DKVERIFY": letters,
-            "DKAUTHSERVID": "mx.example.net", "DNSCACHEIP": f"127.0.0.1#{self.dns_port}"},
+            "DKAUTHSERVID": "mx.example.net", "DNSCACHEIP": f"127.0.0.1#{self.dns_port}",
+            "DKSERVER": "-"},
             {b"=pass": 2 if letters else 0, SUBJECT: 1})
+
+    def resident_verifier(self, name, message):
+        """The same, while resident() serves it."""
+        program = self.verifier(name, message)
+        return program._replace(
+            command=program.command if self.serving else None, served=self.serving,
+            environment=dict(program.environment, DKSERVER=self.socket))
 
     def judge(self, name, command, message, evidence):
         """A verifier that takes the port of the DNS and prints its results."""
@@ -151,6 +164,38 @@ class Workshop:
         finally:
             server.kill()
             server.wait()
+
+
+    @contextlib.contextmanager
+    def resident(self):
+        """Runs the resident verifier while it lasts, where it can run."""
+        if not self.packaged_python or not os.path.exists("/proc/self/schedstat"):
+            yield
+            return
+        environment = {"DKSERVER": self.socket, "DNSCACHEIP": f"127.0.0.1#{self.dns_port}"}
+        command = [self.packaged_python, "-IS", f"{self.directory}/installed/lib/qmail_dk_verifyd.py",
+                   "--workers", "1", *(["--user", "nobody"] if os.geteuid() == 0 else [])]
+        with open(f"{self.directory}/verifyd.log", "wb") as log:
+            server = subprocess.Popen(command, env=environment, stderr=log)
+        try:
+            while not os.path.exists(self.socket) and server.poll() is None:
+                time.sleep(0.05)
+            self.serving = lambda: cpu_of_children(server.pid)
+            yield
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def cpu_of_children(process):
+    """CPU seconds that the children of a process have used so far.  Linux only."""
+    with open(f"/proc/{process}/task/{process}/children", encoding="ascii") as file:
+        children = file.read().split()
+    nanoseconds = 0
+    for child in children:
+        with open(f"/proc/{child}/schedstat", encoding="ascii") as file:
+            nanoseconds += int(file.read().split()[0])
+    return nanoseconds / 1e9
 
 
 def run(program, last, output):

@@ -7,14 +7,18 @@ that):
   ground         errors results c_library process maillog dependencies
   mail           message address canonicalization tag_values signature_field
   the machine    settings spool delivery queueing crypto_openssl crypto_package
-                 crypto keys resolver lookups
+                 crypto keys resolver lookups key_cache
   signing        authentication_results forwarded dkim_sign domainkeys_sign
                  outbound
   verifying      dkimpy key_record body_hash verification dkim_verify
                  domainkeys_verify domainkeys_policy inbound annotation
+                 resident_exchange incoming
   administrator  admin_findings admin_records admin_keys admin_rotate
                  admin_check admin_installation admin_explain admin_trial
                  admin_verify qmail_dk
+  resident       prefork resident_verifier qmail_dk_verifyd
+                 spawn_protocol signed_messages signing_worker resident_signer
+                 resident_rspawn qmail_rspawn
 
 The signing path runs once per delivery, so it imports nothing that costs
 milliseconds (re, dataclasses, typing, email, logging, dns, dkim): its small

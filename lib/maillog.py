@@ -16,7 +16,10 @@ terminal = False    # whether somebody who tries things reads all lines on descr
 
 def printable(text):
     """text (str) on one line of ASCII, without control characters."""
-    return "".join(c if " " <= c <= "~" else "?" for c in text[:LONGEST])
+    text = text[:LONGEST]
+    if text.isascii() and text.isprintable():
+        return text     # 50 times as fast
+    return "".join(c if " " <= c <= "~" else "?" for c in text)
 
 
 def info(text):

@@ -20,7 +20,7 @@ LARGE = SMALL + b"A line of a large message.\n" * 80_000      # 2 MB: beyond wha
 # An original that takes the message, tells what it has got, and reports success.
 ORIGINAL = """#!/bin/sh
 printf '%s\\n' "$@" >"$SCRATCH/arguments"
-grep Sig /proc/self/status >"$SCRATCH/signals"
+grep 'Sig[BIC]' /proc/self/status >"$SCRATCH/signals"
 cat >"$SCRATCH/sent"
 printf 'r\\0Kaccepted\\n\\0'
 """

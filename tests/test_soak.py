@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+"""A short soak; tests/soak is the long one."""
+
+import random
+
+from tests import resident_soak
+
+
+def test_short_soak(tmp_path, monkeypatch):
+    monkeypatch.setattr(resident_soak, "KILL", 1 / 30)
+    monkeypatch.setattr(resident_soak, "ROTATE", 1 / 50)
+    monkeypatch.setattr(resident_soak, "RECIPIENTS", (1, 2, 40))
+    soak = resident_soak.Soak(tmp_path, 600, random.randrange(2**32))
+    assert soak.run() == []
+    assert soak.killed and soak.generation > 2
+    assert list(soak.answers.values()).count("K") > 500
