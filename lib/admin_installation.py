@@ -40,10 +40,12 @@ class Installation(NamedTuple):
     """What install.sh did.
 
     qmail: qmail's home; remote: where the launcher took qmail-remote's place,
-    or BY_ENVIRONMENT; original: qmail's own; python: the interpreter
+    or BY_ENVIRONMENT; launcher: the one under the prefix; original: qmail's
+    own; python: the interpreter
     """
     qmail: str
     remote: str
+    launcher: str
     original: str
     python: str
 
@@ -138,14 +140,24 @@ def launcher_finding(path):
         return Finding(FAIL, path, f"can't be read: {error.strerror}", REPAIR)
     if not os.access(path, os.X_OK):
         return Finding(FAIL, path, "is not executable, so all mail bounces", f"chmod 755 {path}")
+    if names_missing_launcher(path):
+        return Finding(FAIL, path + ".launcher", "is missing, so all mail bounces", REPAIR)
     return Finding(OK, path, f"starts {PREFIX}/{SIGNER}")
+
+
+def names_missing_launcher(path):
+    """Whether the first line of a file, in qmail-remote's place, names a launcher that has gone."""
+    with open(path, "rb") as file:
+        words = file.readline().split()
+    named = os.fsencode(path + ".launcher")
+    return named in words and not os.path.exists(named)
 
 
 def launcher(installation, qmails):
     """The path of the launcher that qmail runs, or should run."""
     if installation.remote != BY_ENVIRONMENT:
         return installation.remote
-    return (qmails or {}).get(BY_ENVIRONMENT) or os.path.join(PREFIX, "qmail-remote")
+    return (qmails or {}).get(BY_ENVIRONMENT) or installation.launcher
 
 
 def original_findings(in_force):

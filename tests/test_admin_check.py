@@ -50,7 +50,7 @@ class Host(Administrator):
 
     def record_installation(self, remote):
         (self.prefix / "installed").write_text(
-            f"qmail={self.directory}\nremote={remote}\n"
+            f"qmail={self.directory}\nremote={remote}\nlauncher={self.remote}\n"
             f"original={self.bin}/qmail-remote.orig\npython={rspawn.PYTHON}\n")
 
     @property
@@ -234,6 +234,12 @@ def launcher_gone(host):
     host.remote.unlink()
 
 
+def launcher_beside_gone(host):
+    """As install.sh has it, bin/qmail-remote is one line that names the launcher beside it."""
+    host.remote.write_text(f"#!/bin/sh {host.remote}.launcher\n"
+                           f"# It starts {host.prefix}/qmail_remote_dk.py.\n")
+
+
 def original_gone(host):
     (host.bin / "qmail-remote.orig").unlink()
 
@@ -295,11 +301,13 @@ DAMAGE = {
     launcher_not_executable: [("FAIL", "bin/qmail-remote is not executable"),
                               ("FAIL", "trial example.com can't be made")],
     launcher_gone: [("FAIL", "bin/qmail-remote can't be read: No such file")],
+    launcher_beside_gone: [("FAIL", "qmail-remote.launcher is missing, so all mail bounces"),
+                           ("FAIL", "trial example.com")],
     original_gone: [("FAIL", "qmail-remote.orig the original qmail-remote is not there")],
     original_is_ours: [("FAIL", "qmail-remote.orig is not the original")],
     python_gone: [("FAIL", "/no/such/python the interpreter"),
                   ("FAIL", "trial example.com deferred")],
-    by_environment: [("FAIL", "trial example.com can't be made")],
+    by_environment: [("warn", "QMAILREMOTE no running qmail-rspawn whose environment")],
     bad_setting: [("FAIL", "settings DKPROTOCOLS: 'domainkey' is not one of")],
     bad_control_file: [("FAIL", "DKIMCANON unable to read")],
     key_for_all_domains: [("warn", "keys DKSIGN names a key for all domains")],
