@@ -33,52 +33,8 @@ def main(arguments):
     in_force = settings.Settings(os.environ)
     if "RELAYCLIENT" in os.environ or not in_force.letters():
         return queueing.hand_on(way, 0, in_force)
-    return verify(way, in_force)
-
-
-def verify(way, in_force):
-    """-> exit code."""
-    # Mail of our own users does not pay for these.
-    from lib import annotation, inbound, lookups, maillog, message, queueing, spool
-
-    authserv_id = in_force.authserv_id()
-    limits = inbound.Limits(in_force.number("DKRSAMIN", "bits"), in_force.is_on("DKPOLICY"))
-    dns = lookups.Lookups(in_force["DNSCACHEIP"], in_force.seconds("DKTIMEOUT"))
-
-    large_files = in_force.temporary_directory()
-    original = spool.from_start(0, large_files)
-    header, body = message.split(message.chunks(original))
-    examination, note = examine(original, header, body, limits, dns, in_force["DKSERVER"])
-    code = queueing.verdict(in_force.letters(), examination.letter)
-    line = queueing.log_line(way, code, examination, dns.spent, note)
-    if code != queueing.ACCEPTED:
-        maillog.tell(line)
-        return queueing.refuse(code, examination, in_force)
-
-    size = os.fstat(original).st_size
-    annotated = 1 if way == queueing.FILTER else spool.anonymous_file(size, large_files)
-    annotation.write(annotated, inbound.header_fields(examination, authserv_id), header,
-                     lambda part: inbound.fields_to_remove(part, authserv_id), original)
-    maillog.tell(line)
-    return queueing.hand_on(way, annotated, in_force)
-
-
-def examine(original, header, body, limits, dns, server):
-    """-> (inbound.Examination, a note for the log).
-
-    By the resident server, if it answers in time; else here.  server: its path
-    """
-    import time
-    from lib import inbound, resident_client
-
-    note = ""
-    if resident_client.is_worth_asking(server, original, header, limits):
-        try:
-            found, dns.spent = resident_client.ask(server, original, header, limits)
-            return inbound.Examination(found), "resident"
-        except resident_client.NoAnswer as reason:
-            note = f"no answer of {server}: {reason}"
-    return inbound.examine(header, body, limits, dns.txt, int(time.time())), note
+    from lib import incoming    # mail of our own users does not pay for this
+    return incoming.verify(way, in_force)
 
 
 def explain(trouble):

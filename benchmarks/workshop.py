@@ -173,8 +173,9 @@ class Workshop:
             yield
             return
         environment = {"DKSERVER": self.socket, "DNSCACHEIP": f"127.0.0.1#{self.dns_port}"}
-        command = [self.packaged_python, "-IS", f"{self.directory}/installed/lib/qmail_dk_verifyd.py",
-                   "--workers", "1", *(["--user", "nobody"] if os.geteuid() == 0 else [])]
+        program = f"{self.directory}/installed/lib/qmail_dk_verifyd.py"
+        command = [self.packaged_python, "-IS", program, "--workers", "1",
+                   *(["--user", "nobody"] if os.geteuid() == 0 else [])]
         with open(f"{self.directory}/verifyd.log", "wb") as log:
             server = subprocess.Popen(command, env=environment, stderr=log)
         try:

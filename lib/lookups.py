@@ -14,14 +14,15 @@ class Lookups:
 
     addresses: those of DNSCACHEIP, see resolver.servers()
     seconds: for all look-ups together
-    spent: how many of them are gone
+    resolver: resolver.Resolver or what answers like it; None: made when needed
+    spent: how many of the seconds are gone
     """
 
-    def __init__(self, addresses, seconds):
+    def __init__(self, addresses, seconds, resolver=None):
         self.addresses = addresses
         self.seconds = seconds
+        self.resolver = resolver
         self.spent = 0.0
-        self.resolver = None
 
     def txt(self, name):
         """The TxtAnswer for a domain name (bytes).

@@ -49,17 +49,20 @@ class Resolver:
     def find(self, name, deadline):
         """The TxtAnswer for a dns.name.Name, CNAMEs followed.  Raises ServerFailure."""
         chain = [name]
+        times_to_live = []
         while True:
             known = len(chain)
             response = self.response(chain[-1], deadline)
             texts = follow(response, chain)
+            times_to_live += [rrset.ttl for rrset in response.answer]
             if texts:
-                return TxtAnswer("found", [b"".join(text.strings) for text in texts], "")
+                return TxtAnswer("found", [b"".join(text.strings) for text in texts], "",
+                                 min(times_to_live))
             # The response code is that of the last name (RFC 6604 section 3).
-            if response.rcode() == dns.rcode.NXDOMAIN:
-                return TxtAnswer("none", [], "NXDOMAIN")
-            if len(chain) == known:
-                return TxtAnswer("none", [], "no TXT record")
+            if response.rcode() == dns.rcode.NXDOMAIN or len(chain) == known:
+                reason = ("NXDOMAIN" if response.rcode() == dns.rcode.NXDOMAIN
+                          else "no TXT record")
+                return TxtAnswer("none", [], reason, min(times_to_live + [absence(response)]))
 
     def response(self, name, deadline):
         """The first usable response for a dns.name.Name.  Raises ServerFailure.
@@ -99,6 +102,13 @@ def follow(response, chain):
         if len(chain) > ALIASES:
             raise ServerFailure(f"more than {ALIASES} CNAME records")
         chain.append(aliases[0].target)
+
+
+def absence(response):
+    """For how many seconds a negative answer holds (RFC 2308 section 5); 0 if it does not say."""
+    return min((min(rrset.ttl, rrset[0].minimum) for rrset in response.authority
+                if (rrset.rdclass, rrset.rdtype) == (dns.rdataclass.IN, dns.rdatatype.SOA)),
+               default=0)
 
 
 def servers(addresses, resolv_conf):

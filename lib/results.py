@@ -32,14 +32,16 @@ class TxtAnswer:
     status: "found", "none" (no such name, or no TXT there) or "temporary"
     texts: list of bytes, one for each record, its strings joined
     reason: str for the other two, such as "NXDOMAIN", "timeout", "SERVFAIL"
+    seconds: for how long it may be kept; 0: not at all
     """
 
-    __slots__ = ("status", "texts", "reason")
+    __slots__ = ("status", "texts", "reason", "seconds")
 
-    def __init__(self, status, texts=(), reason=""):
+    def __init__(self, status, texts=(), reason="", seconds=0):
         self.status = status
         self.texts = list(texts)
         self.reason = reason
+        self.seconds = seconds
 
 
 class SignatureResult:

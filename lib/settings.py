@@ -165,7 +165,7 @@ def first_line(path):
     Raises SettingTrouble if it can't be read.
     """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", opener=at_once) as file:
             return file.readline(65536).strip()
     except FileNotFoundError:
         return None
@@ -173,3 +173,8 @@ def first_line(path):
         raise SettingTrouble(
             f"unable to read {path}: {error.strerror}; it must be readable to group qmail"
         ) from error
+
+
+def at_once(path, flags):
+    """Opens a file for open(): one that is a FIFO without waiting for its other end."""
+    return os.open(path, flags | os.O_NONBLOCK)

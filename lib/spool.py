@@ -24,7 +24,9 @@ def anonymous_file(size, directory=None):
     """
     if size <= IN_MEMORY and hasattr(os, "memfd_create"):
         try:
-            return os.memfd_create("message", os.MFD_CLOEXEC)
+            fd = os.memfd_create("message", os.MFD_CLOEXEC)
+            os.fchmod(fd, 0o600)    # as on disk: else whoever it is handed to could write to it
+            return fd
         except OSError:
             pass    # a kernel without it, or its limit: the disk serves as well
     reasons = []
