@@ -254,10 +254,6 @@ def python_gone(host):
     host.remote.write_text(host.remote.read_text().replace(rspawn.PYTHON, "/no/such/python"))
 
 
-def by_environment(host):
-    host.record_installation("QMAILREMOTE")
-
-
 def bad_setting(host):
     host.environment["DKPROTOCOLS"] = "dkim domainkey"
 
@@ -307,7 +303,6 @@ DAMAGE = {
     original_is_ours: [("FAIL", "qmail-remote.orig is not the original")],
     python_gone: [("FAIL", "/no/such/python the interpreter"),
                   ("FAIL", "trial example.com deferred")],
-    by_environment: [("warn", "QMAILREMOTE no running qmail-rspawn whose environment")],
     bad_setting: [("FAIL", "settings DKPROTOCOLS: 'domainkey' is not one of")],
     bad_control_file: [("FAIL", "DKIMCANON unable to read")],
     key_for_all_domains: [("warn", "keys DKSIGN names a key for all domains")],
