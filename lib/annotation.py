@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Writes a verified message with its new header fields, all else as it came."""
 
+import os
+
 from . import message, spool
+
+# Keeps a first line that starts with a blank from continuing the field above it.
+SEPARATOR = b"X-No-Header-Field:\n"
 
 
 def write(target, added, header, removable, source):
@@ -13,6 +18,8 @@ def write(target, added, header, removable, source):
     All other bytes stay as they are.  Raises SpoolTrouble, OSError.
     """
     spool.write(target, added)
+    if os.pread(source, 1, 0) in (b" ", b"\t"):
+        spool.write(target, SEPARATOR)
     written = 0
     for part in message.long_header(source) if header.too_long else (header,):
         removed = frozenset(removable(part))

@@ -16,6 +16,13 @@ PRINTABLE = bytes(range(0x21, 0x7f))
 LONGEST_SHOWN = 320     # bytes: a mail address has no more
 START = 8       # characters of b= that tell signatures apart, RFC 6008
 
+# y of the points of order 1, 2, 4 and 8 on Ed25519's curve, in each form that
+# is decoded: with such a key anybody's signature is right for any message.
+FIELD_PRIME = 2 ** 255 - 19
+SMALL_ORDER = (0, 1, FIELD_PRIME - 1, FIELD_PRIME, FIELD_PRIME + 1,
+               0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826,
+               0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7)
+
 
 class Refused(Exception):
     """A signature is no good.  Does not leave Verification.
@@ -159,6 +166,8 @@ def ed25519_public_key(data):
     """p= of an Ed25519 key, checked (RFC 8463 section 4.2).  Raises Malformed."""
     if len(data) != 32:
         raise Malformed("p= is not an Ed25519 key")
+    if int.from_bytes(data, "little") % 2 ** 255 in SMALL_ORDER:    # but for the sign of x
+        raise Malformed("the Ed25519 key is a point of small order")
     return data
 
 

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""What the fuzzer starts from: the project's own cases, and the corpus where it is there."""
+
+import os
+
+import dnslib
+
+from tests import (test_address, test_authentication_results, test_dkim_verify, test_message,
+                   test_odd_messages, verifying)
+from tests.fuzz.targets import SEPARATOR, SIGNED
+from tests.test_corpus import CORPUS, entries
+
+LONGEST = 20000     # bytes: longer ones only slow the fuzzer down
+
+
+def messages():
+    """Odd, signed and real ones, LF line ends."""
+    found = [text for _, text, _ in test_odd_messages.TABLE]
+    found += [row[0] for row in test_message.IN_ORDER + test_message.FLAWED] + SIGNED
+    for entry in entries():
+        with open(os.path.join(CORPUS, entry["file"]), "rb") as file:
+            found.append(file.read().replace(b"\r\n", b"\n"))
+    return [text for text in found if len(text) <= LONGEST]
+
+
+def records():
+    found = [row[0] for row in test_dkim_verify.RECORDS]
+    found = [text if isinstance(text, bytes) else text.encode("latin-1")
+             for text in found if isinstance(text, (str, bytes))]
+    return found + [verifying.golden_rsa().record().encode(), verifying.Ed25519().record().encode()]
+
+
+def signature_seeds():
+    found = [text + SEPARATOR + record for text in SIGNED for record in records()[:4]]
+    found += [verifying.dkim_signed(**tags) for tags, _, _ in test_dkim_verify.TAGS]
+    return [text for text in found + messages() if len(text) <= LONGEST]
+
+
+def fields():
+    """Pretended Authentication-Results fields and others."""
+    return test_authentication_results.OURS + test_authentication_results.OTHERS
+
+
+def public_keys():
+    modulus, public = verifying.golden_rsa().modulus, verifying.golden_rsa().public
+    bare = verifying.der(0x30, verifying.der_integer(modulus) + verifying.der_integer(public))
+    algorithm = bytes.fromhex("300d06092a864886f70d0101010500")
+    return [bare, verifying.der(0x30, algorithm + verifying.der(0x03, b"\0" + bare))]
+
+
+SPAWN = [b"\0" + b"12/345\0joe@example.com\0jane@example.net\0" * 3, b"rok\0Kaccepted\n\0",
+         b"hno\0Dfailed\n\0", b"s\0Zlater\n", b"", b"\0\0\0", b"Kone\0Dtwo\0"]
+
+ZONES = ['a.example.com 60 TXT "v=DKIM1; p=AAAA"', "a.example.com 60 CNAME a.example.com",
+         'a.example.com 60 CNAME b.example.com\nb.example.com 60 TXT "v=DKIM1;" "p="', ""]
+
+
+def dns_answers():
+    """With a record, a loop, an alias, and with nothing."""
+    replies = [dnslib.DNSRecord.question("a.example.com", "TXT").reply() for _ in ZONES]
+    for reply, zone in zip(replies, ZONES):
+        reply.add_answer(*dnslib.RR.fromZone(zone))
+    return [reply.pack() for reply in replies]
+
+
+# target: (what the first byte is, texts)
+SEEDS = {
+    "header": (b"\x06", messages), "long_header": (b"\x40", messages),
+    "without_cr": (b"\x02", messages), "signing": (b"\x00", messages),
+    "removal": (b"\x00", lambda: messages() + [field + b"\nbody\n" for field in fields()]),
+    "claim": (b"\x00", lambda: [field.partition(b":")[2] for field in fields()]),
+    "sender": (b"", lambda: [value for value, _ in test_address.FROM]),
+    "tags": (b"", lambda: records() + [text.partition(b":")[2].partition(b"\nRec")[0]
+                                       for text in SIGNED]),
+    "record": (b"", records), "public_key": (b"\x00", public_keys),
+    "signature": (b"\x00", signature_seeds), "body": (b"\x03", messages),
+    "field": (b"\x00", lambda: [text.partition(b"\n\n")[0] for text in messages()]),
+    "spawn": (b"\x03", lambda: SPAWN), "dns_answer": (b"", dns_answers),
+}
+
+
+def seeds(target):
+    """The inputs to start from."""
+    first, texts = SEEDS[target]
+    return [first + text for text in texts()]
