@@ -4,7 +4,7 @@
 import os
 import time
 
-from . import address, forwarded, keys, maillog, message, spool
+from . import address, keys, maillog, message, spool
 from .errors import SettingTrouble
 from .settings import PROTOCOLS
 
@@ -84,9 +84,13 @@ def choose(header, envelope_sender, settings):
         return keys.first_with_key(domains, settings["DKSIGN"], settings.consulted)
     candidates = {"dkim": dkim_candidates(header, envelope_sender),
                   "domainkeys": domainkeys_candidates(header)}
-    withheld = forwarded.withheld(candidates["dkim"] + candidates["domainkeys"], header, settings)
     plan = Plan()
-    plan.withheld, _ = first_with_key(withheld)
+    withheld = []
+    if header.named(b"authentication-results"):
+        from . import forwarded     # few messages need it
+        withheld = forwarded.withheld(candidates["dkim"] + candidates["domainkeys"], header,
+                                      settings)
+        plan.withheld, _ = first_with_key(withheld)
     for protocol in protocols:
         setattr(plan, protocol, first_with_key(
             [domain for domain in candidates[protocol] if domain not in withheld]))
