@@ -16,7 +16,7 @@ import sys
 def main(arguments):
     # Under -I, Python does not look for modules beside the script.
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    from lib import delivery, maillog, outbound, settings, spool
+    from lib import delivery, outbound, settings, spool
 
     delivery.refuse_loop()
     in_force = settings.Settings(os.environ)
@@ -26,6 +26,7 @@ def main(arguments):
     except Exception as trouble:
         if not in_force.unsigned_on_error():
             raise
+        from lib import maillog
         maillog.warn(f"sent unsigned (DKONERROR): {trouble!r}")
     delivery.run_original(in_force["DKREMOTE"], arguments, message)
 

@@ -4,7 +4,7 @@
 import os
 import time
 
-from . import address, keys, maillog, message, spool
+from . import address, keys, message, spool
 from .errors import SettingTrouble
 from .settings import PROTOCOLS
 
@@ -65,6 +65,7 @@ def sign_message(fd, envelope_sender, settings, clock=time.time):
 def log(remarks, arguments):
     """Logs remarks, (whether a warning, text), each with the delivery that it is about."""
     if remarks:
+        from . import maillog   # a message that needs no line does not pay for it
         delivery = "host={} sender=<{}> recipient=<{}>".format(
             arguments[0], arguments[1], " ".join(arguments[2:]))
         for warning, text in remarks:
@@ -146,6 +147,7 @@ def sign(header, body, plan, settings, now, large):
 
 def load_keys(plan):
     """-> (keys for DKIM, RSA first; keys for DomainKeys).  Warns of what is wrong with them."""
+    from . import maillog
     from .crypto import RSA_LEAST
     dkim_keys = keys.load(*plan.dkim)
     domainkeys_keys = dkim_keys if plan.domainkeys == plan.dkim else keys.load(*plan.domainkeys)
