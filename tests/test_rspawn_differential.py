@@ -93,7 +93,8 @@ def fill(queue):
     (queue.mess / "0" / "9").symlink_to("5")
     (queue.mess / "0" / "10").symlink_to("99")
     queue.add(6)
-    os.chown(queue.mess / "0" / "6", 0, -1)
+    if os.getuid() == 0:
+        os.chown(queue.mess / "0" / "6", queue.owner + 1, -1)
 
 
 def odd(start, commands):
