@@ -104,15 +104,22 @@ class SimpleBody(Body):
         self.update(b"\r\n")
 
 
-class NofwsBody(Body):
-    """RFC 4870 section 3.4.2.2: no blanks at all.
+class SimpleDomainKeysBody(Body):
+    """RFC 4870 section 3.4.2.1: as it is on the wire, with the empty line before it.
 
-    The empty line between header and body is the first of its lines, for it
-    does not count either if all that follows is empty.
+    That line, between header and body, is the first of its lines, for it does
+    not count either if all that follows is empty.
     """
 
     def __init__(self, update, separator=True):
         super().__init__(update, empty_lines=1 if separator else 0)
+
+    def feed(self, chunk):
+        self.pass_on(chunk)
+
+
+class NofwsBody(SimpleDomainKeysBody):
+    """RFC 4870 section 3.4.2.2: no blanks at all."""
 
     def feed(self, chunk):
         if b" " in chunk or b"\t" in chunk or b"\r" in chunk:
@@ -120,20 +127,7 @@ class NofwsBody(Body):
         self.pass_on(chunk)
 
 
-class SimpleDomainKeysBody(Body):
-    """RFC 4870 section 3.4.2.1: as it is on the wire, with the empty line before it.
-
-    That line does not count if all that follows is empty.
-    """
-
-    def __init__(self, update, separator=True):
-        super().__init__(update, empty_lines=1 if separator else 0)
-
-    def feed(self, chunk):
-        self.pass_on(chunk)
-
-
-FIELD = {"relaxed": relaxed_field, "simple": simple_field, "nofws": nofws_field}
+FIELD = {"relaxed": relaxed_field, "simple": simple_field}
 BODY = {"relaxed": RelaxedBody, "simple": SimpleBody}
 DOMAINKEYS_FIELD = {"simple": simple_field, "nofws": nofws_field}
 DOMAINKEYS_BODY = {"simple": SimpleDomainKeysBody, "nofws": NofwsBody}
