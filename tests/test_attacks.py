@@ -9,14 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 
 from lib import address, annotation, authentication_results, inbound, key_record, message, spool
 from lib import crypto
 from lib.errors import SpoolTrouble
-from tests import judges, queue_driver, readers, rspawn, signing, verifying
+from tests import growth, judges, queue_driver, readers, rspawn, signing, verifying
 from tests.test_deliveries import Host
 from tests.verifying import MESSAGE, NAME, dkim_signed, examine, golden_rsa, only
 
@@ -227,16 +226,6 @@ def test_huge_answers_from_the_dns(texts, letter):
 
 # Time
 
-def seconds(function, *arguments):
-    """CPU time of the fastest of three calls."""
-    spent = []
-    for _ in range(3):
-        start = time.process_time()
-        function(*arguments)
-        spent.append(time.process_time() - start)
-    return min(spent)
-
-
 def parse(texts):
     try:
         key_record.parse_all(texts)
@@ -286,9 +275,9 @@ def test_time_grows_with_the_size(what):
     """Eight times the text, nowhere near the 64 times of a quadratic way."""
     function, make = GROWING[what]
     size = 10000
-    while seconds(function, make(size)) < 0.002 and size < 100_000:    # the clock's steps
+    while growth.seconds(function, make(size)) < growth.STEP and size < 100_000:
         size *= 2
-    assert seconds(function, make(8 * size)) < 32 * max(seconds(function, make(size)), 0.001)
+    assert growth.grows_less_than(32, function, make(size), make(8 * size))
 
 
 # Code, files and memory that are not ours

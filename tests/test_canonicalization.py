@@ -6,13 +6,13 @@ regular expressions; the chunks of the stream are cut anywhere.
 """
 
 import re
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import canonicalization as ours
+from tests import growth
 
 
 def lines(body):
@@ -189,23 +189,17 @@ def test_time_is_linear(new, kind):
     """Four times the text takes nowhere near the sixteen times of a quadratic way."""
     chunk = HOSTILE[kind]
 
-    def seconds(count):
-        best = None
-        for _ in range(3):
-            body = new(lambda piece: None)
-            start = time.process_time()
-            for _ in range(count):
-                body.feed(chunk)
-            body.feed(b"b")
-            body.finish()
-            spent = time.process_time() - start
-            best = spent if best is None else min(best, spent)
-        return best
+    def feed(count):
+        body = new(lambda piece: None)
+        for _ in range(count):
+            body.feed(chunk)
+        body.feed(b"b")
+        body.finish()
 
     small = 16
-    while seconds(small) < 0.02:    # so that the clock's steps don't count
+    while growth.seconds(feed, small) < 10 * growth.STEP:
         small *= 2
-    assert seconds(4 * small) < 9 * seconds(small)
+    assert growth.grows_less_than(9, feed, small, 4 * small)
 
 
 def test_one_long_run_of_blanks():
