@@ -8,10 +8,18 @@ verifier's go to descriptor 2, which tcpserver's log service reads.
 import os
 import stat
 import sys
+import time
+
+from . import process
 
 LONGEST = 900   # bytes: what syslog daemons take in one datagram line
 
+# A syslog daemon that takes no more lines must not hold up mail.
+PATIENCE = 0.5  # seconds for each of the two attempts that syslog(3) makes
+SILENCE = 60    # seconds for which no line is written once that was too short
+
 terminal = False    # whether somebody who tries things reads all lines on descriptor 2
+silent_until = 0    # time.monotonic()
 
 
 def printable(text):
@@ -49,12 +57,16 @@ def tell(text):
 
 
 def write(priority, text):
+    global silent_until
     if terminal:
         os.write(2, f"{program()}: {printable(text)}\n".encode())
         return
+    if time.monotonic() < silent_until:
+        return
     import syslog
     syslog.openlog(program(), syslog.LOG_PID, syslog.LOG_MAIL)
-    syslog.syslog(priority, printable(text))
+    if process.takes_longer(PATIENCE, syslog.syslog, priority, printable(text)):
+        silent_until = time.monotonic() + SILENCE
 
 
 def program():

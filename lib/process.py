@@ -31,6 +31,24 @@ def restore_signals(ignored=0):
             _signal.signal(number, _signal.SIG_DFL)
 
 
+def takes_longer(seconds, function, *arguments):
+    """Calls the function -> whether it took longer.
+
+    A system call in which it waits is interrupted then, and every so many
+    seconds again: for functions of C that give up by themselves when that
+    happens.  No timer is left behind, for the next program would inherit it.
+    """
+    rung = []
+    before = _signal.signal(_signal.SIGALRM, lambda number, frame: rung.append(number))
+    _signal.setitimer(_signal.ITIMER_REAL, seconds, seconds)
+    try:
+        function(*arguments)
+    finally:
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        _signal.signal(_signal.SIGALRM, before)
+    return bool(rung)
+
+
 def close(*descriptors):
     """Closes those that are not None.  What a file system may say to that is of no use to us."""
     for descriptor in descriptors:

@@ -1,46 +1,75 @@
 # SPDX-License-Identifier: MIT
 """What goes to syslog: a line for each signing, a warning with a remedy for each trouble."""
 
+import contextlib
+import ctypes
 import os
+import signal
 import socket
+import syslog
+import threading
 
 import pytest
 
+from lib import maillog, process
 from tests import rspawn
 from tests.test_deliveries import Host
 
 SYSLOG = "/dev/log"
 MAIL = 2 << 3           # facility, syslog.h
 WARNING, INFO = MAIL | 4, MAIL | 6
+END = "that was all"
 
 
-@pytest.fixture
-def log():
+@contextlib.contextmanager
+def daemon():
     """A socket in the place of the system's syslog daemon, where there is none."""
     if os.path.exists(SYSLOG) or not os.access(os.path.dirname(SYSLOG), os.W_OK):
         pytest.skip(f"needs to be root, and no {SYSLOG}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(SYSLOG)
-        server.setblocking(False)
         try:
             yield server
         finally:
             os.unlink(SYSLOG)
 
 
-def lines(server, host):
+class Reader:
+    """Takes all datagrams at once, for other tests may log at the same time."""
+
+    def __init__(self, server):
+        self.datagrams = []
+        self.thread = threading.Thread(target=self.read, args=(server,))
+        self.thread.start()
+
+    def read(self, server):
+        self.datagrams.extend(iter(lambda: server.recv(4096).decode(), END))
+
+    def end(self):
+        if self.thread.is_alive():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                last.sendto(END.encode(), SYSLOG)
+            self.thread.join()
+
+
+@pytest.fixture
+def log():
+    with daemon() as server:
+        reader = Reader(server)
+        yield reader
+        reader.end()
+
+
+def lines(reader, host):
     """-> list of (priority, text after the program's name and pid), those about the host."""
+    reader.end()
     found = []
-    while True:
-        try:
-            datagram = server.recv(4096).decode()
-        except BlockingIOError:
-            return found
+    for datagram in reader.datagrams:
         priority, _, rest = datagram.lstrip("<").partition(">")
-        # Other tests may run at the same time.
         if str(host.directory) in rest or f"recipient=<{recipient(host)}>" in rest:
             assert "qmail-remote-dk[" in rest
             found.append((int(priority), rest.rstrip("\0").partition("]: ")[2]))
+    return found
 
 
 def recipient(host):
@@ -48,8 +77,8 @@ def recipient(host):
 
 
 def deliver(host, sender="joe@example.com"):
-    rspawn.deliver([host.launcher], host.message, host.environment,
-                   ("example.net", sender, recipient(host)))
+    return rspawn.deliver([host.launcher], host.message, host.environment,
+                          ("example.net", sender, recipient(host)))
 
 
 def test_signing(log, tmp_path):
@@ -102,3 +131,42 @@ def test_control_characters_stay_out(log, tmp_path):
     deliver(host, sender="a\nb\x1b[2J\u00e9@example.com")
     ((_, line),) = lines(log, host)
     assert "sender=<a?b?[2J?" in line
+
+
+@contextlib.contextmanager
+def stuck():
+    """A daemon that takes no more lines."""
+    with daemon(), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sender.sendto(b"a line", SYSLOG)
+        yield
+
+
+@pytest.mark.parametrize("key, verdict", [(None, "K"), ("rubbish", "Z")])
+def test_a_stuck_daemon_holds_nothing_up(tmp_path, key, verdict):
+    host = Host(tmp_path)
+    if key:
+        (host.keys / "example.com" / "default").write_text(key)
+    with stuck():
+        assert deliver(host).verdict == verdict
+
+
+def test_after_a_line_that_was_not_taken_none_is_tried(monkeypatch):
+    monkeypatch.setattr(maillog, "silent_until", 0)
+    with stuck():
+        maillog.info("first")
+    monkeypatch.setattr(syslog, "syslog", None)     # a call would fail
+    maillog.info("second")
+    monkeypatch.setattr(maillog, "silent_until", 0)
+    with pytest.raises(TypeError):
+        maillog.info("third")
+
+
+def test_what_waits_is_interrupted():
+    pause = ctypes.CDLL(None).pause
+    assert process.takes_longer(0.01, pause)
+    assert not process.takes_longer(60, len, "")
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
