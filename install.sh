@@ -33,6 +33,12 @@ usage() {
 	                     knows no QMAILQUEUE, replace bin/qmail-queue
 	  --wrap             take the place of bin/qmail-remote even where QMAILREMOTE
 	                     would do
+	  --resident         for hosts with much mail: sign by a qmail-rspawn that stays, and
+	                     verify by a server; --no-resident goes back
+	  --service PLACE    who starts that server: a directory that svscan or runsvdir
+	                     scans, systemd, or none; found out if not given
+	  --user NAME        whom it runs as; qmaildk, who is made if need be
+	  --group NAME       of qmail-smtpd, which may use it; qmaild's
 	  --dry-run          only say what would be done
 
 	What an installation was told is kept for the next; uninstall forgets it.
@@ -147,6 +153,7 @@ demo() {
 read_options() {
 	qmail='' prefix=/usr/local/lib/qmail-dk bindir='' mandir='' asked_python=${PYTHON:-}
 	sign='' verify='' wrap='' system_packages='' dry_run=''
+	resident='' service='' service_user='' service_group=''
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--qmail | --prefix | --bindir | --mandir | --python)
@@ -165,6 +172,19 @@ read_options() {
 			esac
 			shift
 			;;
+		--service | --user | --group)
+			[ $# -gt 1 ] || misused "$1 needs a value"
+			case $1,$2 in
+			*[!A-Za-z0-9/._@+,-]* | *,-*) misused "$1 $2: only letters, digits and / . _ @ + - serve" ;;
+			--service,systemd | --service,none | --service,/*) service=${2%/} ;;
+			--service,*) misused "$1 $2: neither systemd, none nor an absolute path" ;;
+			--user,*) service_user=$2 ;;
+			--group,*) service_group=$2 ;;
+			esac
+			shift
+			;;
+		--resident) resident=yes ;;
+		--no-resident) resident=no ;;
 		--sign) sign=yes ;;
 		--verify) verify=asked ;;
 		--wrap) wrap=yes ;;
@@ -201,7 +221,7 @@ main() {
 	esac
 	case $verb in
 	install | status | uninstall)
-		for part in host python tree places report verbs; do
+		for part in host python tree places resident report verbs; do
 			# shellcheck source=/dev/null
 			. "$checkout/install/$part.sh"
 		done

@@ -23,8 +23,10 @@ look_at_qmail() {
 	[ -f "$qmail/queue/lock/tcpto" ] ||
 		fail "$qmail has no queue/lock/tcpto, which tells who qmail-remote runs as;" \
 			"remedy: finish the installation of qmail (make setup check)"
+	own_rspawn=$qmail/bin/qmail-rspawn
+	! mentions "$own_rspawn" "$RSPAWN_MARK" || own_rspawn=$own_rspawn.orig
 	knows_remote='' knows_queue=''
-	! mentions "$qmail/bin/qmail-rspawn" QMAILREMOTE || knows_remote=yes
+	! mentions "$own_rspawn" QMAILREMOTE || knows_remote=yes
 	! mentions "$qmail/bin/qmail-smtpd" QMAILQUEUE || knows_queue=yes
 	case $knows_remote$knows_queue in
 	yesyes) flavour="notqmail 1.08 or later (QMAILREMOTE, QMAILQUEUE)" ;;
@@ -103,17 +105,24 @@ without_assignment() {
 	sed "s,$assignment,,"
 }
 
-# Sets running to what QMAILREMOTE is for the qmail-rspawn that runs now;
-# unset where there is none, or none to be seen.
+# Of the qmail-rspawn that runs now: sets running to its QMAILREMOTE, and
+# running_release, if it is ours, to where its program is; running is unset where
+# there is none, or none to be seen.
 look_at_running_qmail() {
 	unset running
+	running_release=
 	program=$(cd -P "$qmail/bin" && pwd)/qmail-rspawn
 	for process in /proc/[0-9]*; do
 		case $(readlink "$process/exe" 2>/dev/null) in
-		"$program" | "$program (deleted)")
-			running=$(tr '\0' '\n' <"$process/environ" | sed -n 's/^QMAILREMOTE=//p')
-			return
+		"$program" | "$program.orig" | "$program (deleted)" | "$program.orig (deleted)") ;;
+		*python*)
+			running_release=$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null |
+				sed -n "s,^.* qmail=$qmail .* \([^ ]*\)/lib/$RSPAWN_MARK [0-9]* *$,\1,p")
+			[ -n "$running_release" ] || continue
 			;;
+		*) continue ;;
 		esac
+		running=$(tr '\0' '\n' <"$process/environ" | sed -n 's/^QMAILREMOTE=//p')
+		return
 	done
 }

@@ -37,11 +37,12 @@ check_place() {
 }
 
 is_launcher() {
-	mentions "$1" "$REMOTE_MARK" || mentions "$1" "$QUEUE_MARK"
+	mentions "$1" "$REMOTE_MARK" || mentions "$1" "$QUEUE_MARK" || mentions "$1" "$RSPAWN_MARK"
 }
 
 is_recorded() {
-	[ "$(recorded original)" = "$1" ] || [ "$(recorded queue_original)" = "$1" ]
+	[ "$(recorded original)" = "$1" ] || [ "$(recorded queue_original)" = "$1" ] ||
+		[ "$(recorded rspawn)" = "${1%.orig}" ]
 }
 
 # Puts a launcher in the place of $qmail/bin/NAME: NAME MARK LAUNCHER
@@ -82,7 +83,7 @@ rename_link() {
 
 # Removes what was beside the places that are the originals' again.
 clear_places() {
-	for name in original queue_original; do
+	for name in original queue_original rspawn; do
 		place=$(recorded $name)
 		place=${place%.orig}
 		case $place in
@@ -94,11 +95,20 @@ clear_places() {
 # Waits until no process is between a launcher's start and the original's.
 wait_for_deliveries() {
 	sleep 1		# a launcher that sh reads just now
+	wait_for_the_end "" "a program in $prefix"
+}
+
+# The commands of those running processes whose program is in a release, PATH: PATH
+# shellcheck disable=SC2009		# pgrep is not everywhere
+processes() {
+	ps -A -o args | grep "[ ]$prefix/release-[^ ]*$1"
+}
+
+# Waits until there are no such processes: PATH WHAT
+wait_for_the_end() {
 	waited=0
-	# shellcheck disable=SC2009		# pgrep is not everywhere
-	while ps -A -o args | grep -q "[ ]$prefix/release-"; do
-		[ $waited -lt 60 ] || fail "a program in $prefix still runs after a minute;" \
-			"remedy: end it, then uninstall again"
+	while processes "$1" >/dev/null; do
+		[ $waited -lt 60 ] || fail "$2 still runs after a minute; remedy: end it, then uninstall again"
 		sleep 1
 		waited=$((waited + 1))
 	done

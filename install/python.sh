@@ -25,7 +25,7 @@ find_interpreter() {
 		# The real one: a version manager's shim costs 100 ms, and environments go.
 		interpreter=$("$candidate" -I -c \
 			'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)')
-		! as_signer "$interpreter" "$interpreter" -IS -c pass || return 0
+		! as_signer "$interpreter" "$interpreter" -IS -c pass >/dev/null 2>&1 || return 0
 		unfit="$unfit; $interpreter can't be run by qmail-remote's user"
 	done
 	fail "no Python 3.9 or later that serves${unfit:-; looked for: $*};" \
@@ -33,10 +33,11 @@ find_interpreter() {
 		"or name it with --python"
 }
 
+# Runs a command as qmail-remote's user: PYTHON COMMAND
 as_signer() {
 	by=$1
 	shift
-	"$by" -IS "$checkout/install/as_signer.py" "$qmail" "$@" >/dev/null 2>&1
+	"$by" -IS "$checkout/install/as_signer.py" "$qmail" "$@"
 }
 
 # Whether an interpreter has the packages, as the verifier will look for them.

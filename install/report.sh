@@ -23,11 +23,12 @@ report() {
 	report_python
 	report_signing
 	report_verifying
+	report_resident
 }
 
 report_python() {
 	interpreter=$(recorded python)
-	if ! as_signer "$interpreter" "$interpreter" -IS -c pass; then
+	if ! as_signer "$interpreter" "$interpreter" -IS -c pass >/dev/null 2>&1; then
 		bad python "$interpreter can't be run, so mail is deferred; remedy: ./install.sh"
 	else
 		line python "$interpreter, $("$interpreter" --version)"
@@ -95,6 +96,12 @@ explain_next_steps() {
 
 		Restart qmail to switch signing on, as you do it on this host; for instance:
 		  svc -t /service/qmail-send    sv term qmail-send    systemctl restart qmail
+		END
+	fi
+	if [ -n "$resident_signer" ] && [ -n "${running+is}" ] && [ "$running_release" != "$release" ]; then
+		cat <<-END
+
+		Restart qmail to switch the resident signer on.
 		END
 	fi
 	[ -n "$verify" ] || return 0

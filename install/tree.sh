@@ -1,10 +1,11 @@
-# shellcheck shell=sh disable=SC2034,SC2154
+# shellcheck shell=sh disable=SC2030,SC2031,SC2034,SC2154
 # SPDX-License-Identifier: MIT
 # What lies under the prefix:
 #
 #   release-VERSION.N   the programs, never changed once a launcher names them
 #   python.N            the private environment
 #   bin                 the launchers; the names that an administrator uses
+#   service             what supervises the resident verifier
 #   installed           what was done, as lines NAME=VALUE
 #
 # A delivery that starts during an upgrade has one release and one environment,
@@ -59,29 +60,39 @@ compile() {
 # Writes a launcher to $staging: NAME INTERPRETER PROGRAM
 write_launcher() {
 	sed -e "s,@PYTHON@,$2,g" -e "s,@PROGRAM@,$release/$3,g" -e "s,@PREFIX@,$release,g" \
-		-e "s,@QMAIL@,$qmail,g" -e "s,@ORIGINAL@,$original,g" \
+		-e "s,@QMAIL@,$qmail,g" -e "s,@ORIGINAL@,$original,g" -e "s,@CONCURRENCY@,$concurrency,g" \
 		"$checkout/launcher/$1" >"$staging/$1"
 	chmod 755 "$staging/$1"
 }
 
-# The signer's launcher gets the interpreter that comes out of its trial.
-try_signer() {
+# The signers' launchers get the interpreter that comes out of their trial.
+try_signers() {
 	planned "Try them: a message is signed, and not sent" || return 0
-	write_launcher qmail-remote "$interpreter" qmail_remote_dk.py
+	write_signers "$interpreter"
 	try_with=${verify:+$verifying_python}
-	said=$(trial "${try_with:-$interpreter}" ${verify:+--verify} 2>&1) && return
+	said=$(trial "${try_with:-$interpreter}" 2>&1) && return
 	[ -n "$verify" ] || fail "${said#install.sh: }"
 	# Its own OpenSSL may not be within reach; a package brings one.
-	write_launcher qmail-remote "$verifying_python" qmail_remote_dk.py
-	trial "$verifying_python" --verify >/dev/null 2>&1 || fail "${said#install.sh: }"
+	write_signers "$verifying_python"
+	trial "$verifying_python" >/dev/null 2>&1 || fail "${said#install.sh: }"
+}
+
+write_signers() {
+	write_launcher qmail-remote "$1" qmail_remote_dk.py
+	[ -n "$resident_signer" ] || return 0
+	write_launcher qmail-rspawn "$1" lib/qmail_rspawn.py
+	rm -rf "$staging/trial"
+	mkdir -p "$staging/trial/bin"
+	(	# the trial's qmail is one of its own
+		qmail=$staging/trial staging=$staging/trial/bin
+		write_launcher qmail-rspawn "$1" lib/qmail_rspawn.py
+	)
 }
 
 trial() {
-	by=$1
-	shift
 	rm -rf "$staging/keys"
-	"$by" -IS -X "qmail=$qmail" "$checkout/install/trial.py" "$release" "$staging" "$qmail" \
-		"$staging/qmail-remote" "$@"
+	"$1" -IS -X "qmail=$qmail" "$checkout/install/trial.py" "$release" "$staging" "$qmail" \
+		"$staging/qmail-remote" ${verify:+--verify} ${resident_signer:+--resident}
 }
 
 # Puts the text of NEW at TARGET, with MODE, so that TARGET is whole at every instant.
@@ -98,6 +109,7 @@ replace() {
 	chmod "$3" "$2.new"
 	sync "$2.new"
 	mv -f "$2.new" "$2"
+	replaced="$replaced $2"
 }
 
 # The launchers under the prefix, the command in PATH, the manual pages.
@@ -129,12 +141,13 @@ manual_pages() {
 	done
 }
 
-# Removes what no delivery can need any more: all but this installation and the last.
+# Removes what no delivery can need any more: all but this installation, the last, and
+# what a resident program still runs from.
 remove_old() {
 	for old in "$prefix"/release-* "$prefix"/python.*; do
 		case $old in
 		"$release" | "$environment" | "$last_release" | "$last_environment") ;;
-		*) rm -rf "$old" ;;
+		*) processes "" | grep -q "[ ]$old/\|^$old/" || rm -rf "$old" ;;
 		esac
 	done
 }

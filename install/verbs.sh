@@ -9,9 +9,11 @@ verb_install() {
 	choose_way
 	[ "$way" != wrap ] || check_place qmail-remote "$REMOTE_MARK"
 	[ -z "$replace_queue" ] || check_place qmail-queue "$QUEUE_MARK"
+	decide_resident
 	check_dkremote
 	find_interpreter
-	unfinished=''
+	[ -z "$resident_signer" ] || learn_concurrency
+	unfinished='' replaced=''
 	staging=$prefix/staging.$$
 	if [ -z "$dry_run" ]; then
 		mkdir -p "$prefix"
@@ -24,9 +26,10 @@ verb_install() {
 	fi
 	[ -z "$verify" ] || prepare_packages
 	prepare_release
-	try_signer
+	try_signers
 	prepare_launchers
 	install_programs
+	[ -z "$resident_server" ] || prepare_service
 	write_record
 	unfinished=''
 	switch_on
@@ -74,12 +77,11 @@ check_dkremote() {
 
 prepare_launchers() {
 	[ -z "$dry_run" ] || return 0
-	rm -rf "$staging/keys"
+	rm -rf "$staging/keys" "$staging/trial"
 	write_launcher qmail-dk "${verifying_python:-$interpreter}" lib/qmail_dk.py
 	[ -n "$verify" ] || return 0
 	write_launcher qmail-dk-verify "$verifying_python" qmail_qfilter_verify.py
-	[ ! -f "$checkout/launcher/qmail-dk-verifyd" ] ||
-		write_launcher qmail-dk-verifyd "$verifying_python" lib/qmail_dk_verifyd.py
+	write_launcher qmail-dk-verifyd "$verifying_python" lib/qmail_dk_verifyd.py
 }
 
 write_record() {
@@ -110,6 +112,13 @@ write_record() {
 	verify=$verify
 	verifying_python=$verifying_python
 	queue_original=${replace_queue:+$qmail/bin/qmail-queue.orig}
+	resident=${resident_signer:-$resident_server}
+	rspawn=${resident_signer:+$qmail/bin/qmail-rspawn}
+	concurrency=$concurrency
+	service=${resident_server:+$supervisor}
+	service_user=${resident_server:+$service_user}
+	service_group=${resident_server:+$service_group}
+	made_user=${resident_server:+$made_user}
 	bindir=$bindir
 	mandir=$mandir
 	last_release=$last_release
@@ -124,6 +133,16 @@ switch_on() {
 	environment) edit_start_script ;;
 	esac
 	[ -z "$replace_queue" ] || take_place qmail-queue "$QUEUE_MARK" qmail-dk-verify
+	if [ -n "$resident_signer" ]; then
+		take_place qmail-rspawn "$RSPAWN_MARK" qmail-rspawn
+	else
+		give_back qmail-rspawn "$RSPAWN_MARK"
+	fi
+	if [ -n "$resident_server" ]; then
+		switch_on_service
+	else
+		remove_service
+	fi
 }
 
 verb_status() {
@@ -141,8 +160,16 @@ verb_uninstall() {
 	fi
 	give_back qmail-remote "$REMOTE_MARK"
 	give_back qmail-queue "$QUEUE_MARK"
+	give_back qmail-rspawn "$RSPAWN_MARK"
+	remove_service
 	restore_start_script
 	look_at_running_qmail
+	case $running_release in
+	"$prefix"/*)
+		fail "the qmail that runs now signs by a program in $prefix; remedy: restart qmail," \
+			"then uninstall again"
+		;;
+	esac
 	[ "${running:-}" != "$prefix/bin/qmail-remote" ] ||
 		fail "the qmail that runs now was started with QMAILREMOTE=$running, and would bounce" \
 			"mail without it; remedy: restart qmail, then uninstall again"

@@ -6,13 +6,14 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 import threading
 
 import pytest
 
 from tests import rspawn, signing
 
-PARTS = ("install.sh", "install", "launcher", "lib", "man", "qmail_remote_dk.py",
+PARTS = ("install.sh", "install", "launcher", "lib", "man", "service", "qmail_remote_dk.py",
          "qmail_qfilter_verify.py", "requirements.txt", "requirements.lock",
          "requirements-build.lock")
 
@@ -46,6 +47,27 @@ qmail-start ./Mailbox splogger qmail
 """
 
 
+@pytest.fixture
+def directory():
+    """qmail's user has to pass it, and can't pass pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="qmail-dk-") as path:
+        os.chmod(path, 0o755)
+        yield pathlib.Path(path)
+
+
+@pytest.fixture
+def host(directory):
+    return Host(directory)
+
+
+def packages():
+    """Skips the test where the system's Python can't verify."""
+    python = shutil.which("python3", path="/usr/bin:/bin")
+    imports = "import dkim, dns, cryptography"
+    if not python or subprocess.run([python, "-c", imports], capture_output=True).returncode:
+        pytest.skip("needs python3-dkim, python3-dnspython, python3-cryptography")
+
+
 def manifest(*trees):
     """{path: all that an administrator could see of it} of the files under directories."""
     found = {}
@@ -73,12 +95,12 @@ def copy_checkout(directory):
             shutil.copy(source, directory / part)
 
 
-def binary_sh():
-    """A shell that runs under any name, as an ELF file and no script."""
-    for name in ("dash", "bash"):
+def binary(*names):
+    """The first of some programs that is there: bytes of an ELF file that runs under any name."""
+    for name in names:
         if shutil.which(name):
-            return os.path.realpath(shutil.which(name))
-    return pytest.skip("needs dash or bash")
+            return pathlib.Path(shutil.which(name)).read_bytes()
+    return pytest.skip("needs " + " or ".join(names))
 
 
 class Host:
@@ -97,10 +119,11 @@ class Host:
         self.environment = {"PATH": os.environ["PATH"]}
         (self.qmail / "bin").mkdir(parents=True)
         in_rspawn, in_smtpd = FLAVOURS[flavour]
-        self.program("qmail-rspawn", b"\x7fELF\0" + in_rspawn, 0o711)
+        # It writes one byte: the line end, 10.
+        self.program("qmail-rspawn", binary("echo") + in_rspawn, 0o711)
         self.program("qmail-smtpd", b"\x7fELF\0" + in_smtpd, 0o755)
         self.program("qmail-start", b"#!/bin/sh\necho \"$QMAILREMOTE\"\n", 0o755)
-        sh = pathlib.Path(binary_sh()).read_bytes()
+        sh = binary("dash", "bash")
         self.program("qmail-remote", sh, 0o711)
         self.program("qmail-queue", sh, 0o4711)
         self.make_signers_file()

@@ -9,29 +9,16 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 
 import pytest
 
 from tests import install_driver
-from tests.install_driver import DeliveriesAllTheWhile, Host, manifest
+from tests.install_driver import (DeliveriesAllTheWhile, Host, directory, host, manifest,  # noqa: F401
+                                  packages)
 
 SIGNED = ("K", b"signed\n")
 UNSIGNED = ("K", b"unsigned\n")
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
-
-
-@pytest.fixture
-def directory():
-    """qmail's user has to pass it, and can't pass pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="qmail-dk-") as path:
-        os.chmod(path, 0o755)
-        yield pathlib.Path(path)
-
-
-@pytest.fixture
-def host(directory):
-    return Host(directory)
 
 
 @pytest.fixture(params=install_driver.FLAVOURS)
@@ -218,7 +205,7 @@ def test_qmailremote(notqmail):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/exe"), reason="needs /proc")
 def test_qmailremote_counts_when_qmail_is_restarted(notqmail):
-    shell = pathlib.Path(install_driver.binary_sh()).read_bytes()
+    shell = install_driver.binary("dash", "bash")
     notqmail.program("qmail-rspawn", shell + b"QMAILREMOTE", 0o711)
 
     def running(**environment):
@@ -289,13 +276,6 @@ def test_two_start_scripts(notqmail):
 
 
 # --- the verifier
-
-def packages():
-    python = shutil.which("python3", path="/usr/bin:/bin")
-    imports = "import dkim, dns, cryptography"
-    if not python or subprocess.run([python, "-c", imports], capture_output=True).returncode:
-        pytest.skip("needs python3-dkim, python3-dnspython, python3-cryptography")
-
 
 def queue(host, message, **environment):
     """The exit code of bin/qmail-queue, whose original takes the message for a script."""
