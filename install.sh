@@ -34,7 +34,8 @@ usage() {
 	  --wrap             take the place of bin/qmail-remote even where QMAILREMOTE
 	                     would do
 	  --resident         for hosts with much mail: sign by a qmail-rspawn that stays, and
-	                     verify by a server; --no-resident goes back
+	                     verify by a server
+	  --no-resident      go back to one program for each message
 	  --service PLACE    who starts that server: a directory that svscan or runsvdir
 	                     scans, systemd, or none; found out if not given
 	  --user NAME        whom it runs as; qmaildk, who is made if need be

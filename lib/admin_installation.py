@@ -42,12 +42,16 @@ class Installation(NamedTuple):
     qmail: qmail's home; remote: where the launcher took qmail-remote's place,
     or BY_ENVIRONMENT; launcher: the one under the prefix; original: qmail's
     own; python: the interpreter
+    rspawn: where the resident signer took qmail-rspawn's place; service: who
+    starts the resident verifier; "" where there is none
     """
     qmail: str
     remote: str
     launcher: str
     original: str
     python: str
+    rspawn: str
+    service: str
 
 
 def recorded(path=RECORD):
@@ -62,39 +66,26 @@ def recorded(path=RECORD):
     return Installation(*(values.get(name, "") for name in Installation._fields))
 
 
-def qmails_environment(qmail=settings.QMAIL):
-    """The environment (dict) that qmail-rspawn runs in, or None where it can't be seen."""
-    program = os.path.realpath(qmail + "/bin/qmail-rspawn")
-    for process in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):
-        try:
-            # "(deleted)": qmail was installed anew since
-            if os.readlink(f"/proc/{process}/exe").replace(" (deleted)", "") == program:
-                with open(f"/proc/{process}/environ", encoding="utf-8",
-                          errors="surrogateescape") as file:
-                    return dict(variable.partition("=")[::2]
-                                for variable in file.read().split("\0") if variable)
-        except OSError:
-            continue
-    return None
+def settings_in_force(running):
+    """Settings as deliveries have them; this process's environment comes first, to try things.
+
+    running: admin_running.Rspawn, or None
+    """
+    return settings.Settings({**(running.environment if running else {}), **os.environ})
 
 
-def settings_in_force(qmails):
-    """Settings as deliveries have them; this process's environment comes first, to try things."""
-    return settings.Settings({**(qmails or {}), **os.environ})
-
-
-def findings(installation, in_force, qmails):
-    """All Findings on what is installed.
+def findings(installation, in_force, running):
+    """All Findings on what is installed, but for the resident programs.
 
     installation: of recorded(); in_force: of settings_in_force()
-    qmails: of qmails_environment()
+    running: admin_running.Rspawn, or None
     """
     found = qmail_findings()
     if installation is None:
         found.append(Finding(FAIL, PREFIX, "not installed", REPAIR))
     else:
-        found += launcher_findings(installation, qmails) + original_findings(in_force)
-    return found + software_findings(installation) + setting_findings(in_force, qmails)
+        found += launcher_findings(installation, running) + original_findings(in_force)
+    return found + software_findings(installation) + setting_findings(in_force, running)
 
 
 def qmail_findings(qmail=settings.QMAIL):
@@ -103,7 +94,10 @@ def qmail_findings(qmail=settings.QMAIL):
         kind = "qmail 1.03: no QMAILQUEUE, no QMAILREMOTE"
         if mentions(qmail + "/bin/qmail-smtpd", b"QMAILQUEUE"):
             kind = "netqmail or notqmail before 1.08: QMAILQUEUE, no QMAILREMOTE"
-        if mentions(qmail + "/bin/qmail-rspawn", b"QMAILREMOTE"):
+        rspawn = qmail + "/bin/qmail-rspawn"
+        if mentions(rspawn, b"qmail_rspawn.py"):
+            rspawn += ".orig"
+        if mentions(rspawn, b"QMAILREMOTE"):
             kind = "notqmail 1.08 or later: QMAILQUEUE and QMAILREMOTE"
     except OSError as error:
         return [Finding(FAIL, qmail, f"no qmail is to be seen there: {error.strerror}",
@@ -117,17 +111,17 @@ def mentions(path, text):
         return text in file.read()
 
 
-def launcher_findings(installation, qmails):
+def launcher_findings(installation, running):
     """Whether qmail runs our launcher."""
     if installation.remote != BY_ENVIRONMENT:
         return [launcher_finding(installation.remote)]
-    if qmails is None:
+    if running is None:
         return [Finding(WARN, BY_ENVIRONMENT, "no running qmail-rspawn whose environment could be "
                         "seen", "start qmail, and run this as root")]
-    if not qmails.get(BY_ENVIRONMENT):
+    if not running.environment.get(BY_ENVIRONMENT):
         return [Finding(FAIL, BY_ENVIRONMENT, "is not in the environment of qmail-rspawn",
                         "see that qmail's run script exports it, and restart qmail")]
-    return [launcher_finding(qmails[BY_ENVIRONMENT])]
+    return [launcher_finding(running.environment[BY_ENVIRONMENT])]
 
 
 def launcher_finding(path):
@@ -153,11 +147,12 @@ def names_missing_launcher(path):
     return named in words and not os.path.exists(named)
 
 
-def launcher(installation, qmails):
+def launcher(installation, running):
     """The path of the launcher that qmail runs, or should run."""
     if installation.remote != BY_ENVIRONMENT:
         return installation.remote
-    return (qmails or {}).get(BY_ENVIRONMENT) or installation.launcher
+    environment = running.environment if running else {}
+    return environment.get(BY_ENVIRONMENT) or installation.launcher
 
 
 def original_findings(in_force):
@@ -198,10 +193,10 @@ def software_findings(installation):
     return found
 
 
-def setting_findings(in_force, qmails):
+def setting_findings(in_force, running):
     """All settings in force, and where each comes from."""
     found = []
-    if qmails is None:
+    if running is None:
         found.append(Finding(WARN, "settings", "no running qmail-rspawn whose environment could be "
                              "seen, so these are without it", "start qmail, and run this as root"))
     for name in settings.DEFAULTS:

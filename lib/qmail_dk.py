@@ -17,7 +17,7 @@ if __name__ == "__main__":
 
 from lib import (                                                   # noqa: E402
     admin_check, admin_explain, admin_findings, admin_installation, admin_keys, admin_records,
-    admin_rotate, lookups, maillog, message, results, spool)
+    admin_rotate, admin_running, lookups, maillog, message, results, spool)
 from lib.admin_keys import FORMER, NEXT                             # noqa: E402
 from lib.errors import RequestTrouble, SettingTrouble, Trouble      # noqa: E402
 
@@ -64,21 +64,23 @@ def key_record(comment, key, test):
 
 def check(options, in_force):
     """Checks keys, records and the installation."""
-    from lib import admin_trial
+    from lib import admin_resident, admin_trial
     domains = ([admin_keys.checked_domain(domain) for domain in options.domains]
                or admin_keys.domains(in_force["DKSIGN"]))
     installation = admin_installation.recorded()
-    qmails = admin_installation.qmails_environment()
+    running = admin_running.rspawn()
     lookup = resolver(in_force)
     findings = admin_check.resolver_findings(lookup, in_force)
     for domain in domains:
         findings += admin_check.domain_findings(domain, in_force, lookup)
     if not domains:
         findings.append(admin_check.no_domain(in_force))
-    findings += admin_installation.findings(installation, in_force, qmails)
+    findings += admin_installation.findings(installation, in_force, running)
+    if installation:
+        findings += admin_resident.findings(installation, in_force, running)
     for domain in domains if installation else ():
         findings += admin_trial.findings(
-            domain, admin_installation.launcher(installation, qmails), in_force)
+            domain, admin_installation.launcher(installation, running), in_force)
     if options.json:
         print(admin_findings.as_json(findings))
     else:
@@ -254,7 +256,7 @@ def main(arguments):
         stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:
-        in_force = admin_installation.settings_in_force(admin_installation.qmails_environment())
+        in_force = admin_installation.settings_in_force(admin_running.rspawn())
         code = options.verb(options, in_force)
         sys.stdout.flush()
         return code
