@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -60,6 +61,16 @@ def assert_one_line(log, *words):
     assert log.startswith(b"qmail-qfilter-verify: ")
     for word in words:
         assert word in log, (word, log)
+
+
+def test_the_script_by_its_own_name(verifier):
+    """As its first lines say: QMAILQUEUE=.../qmail_qfilter_verify.py"""
+    verifier.python = []
+    verifier.environment.update(PATH=f"{os.path.dirname(sys.executable)}:/usr/bin:/bin",
+                                DKAUTHSERVID="mx.example.net")
+    outcome = verifier.smtpd(GOOD)
+    assert outcome.code == 0, outcome
+    assert b"dkim=pass" in below(outcome.queued["message"], GOOD)
 
 
 def test_good_message_by_smtpd(verifier, dns):
