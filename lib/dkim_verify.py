@@ -87,7 +87,7 @@ class DkimVerification(Verification):
             raise Refused("permerror", "C", "the message has no From field")
         # The field itself was not there when h= was made (section 3.5, h=).
         others = (self.header.fields[:self.position] + self.header.fields[self.position + 1:])
-        self.selected = dkimpy.select_fields(others, self.names)
+        self.selected = select_fields(others, self.names)
 
     def check_by_dkimpy(self, tags):
         """What dkimpy checks, as far as it can be asked."""
@@ -159,6 +159,20 @@ class DkimVerification(Verification):
             raise Refused("policy", "B", "a From field is not signed")
         if self.time is not None and self.time > self.now + CLOCK_SKEW:
             raise Refused("policy", "B", "t= lies in the future")
+
+
+def select_fields(fields, names):
+    """The fields that h= names, in its order: list of (name, field).
+
+    fields: of message.Header; names: lower case.  A name stands for the lowest
+    field that it has not stood for yet, or for none (RFC 6376 section 5.4.2).
+    dkimpy searches the header anew for each name.
+    """
+    left = {name: [] for name in names}
+    for name, field in fields:
+        if name in left:
+            left[name].append((name, field))
+    return [left[name].pop() for name in names if left[name]]
 
 
 def without_signature(field):

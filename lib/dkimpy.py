@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The only door to dkimpy.  What it can raise on hostile input becomes Malformed.
 
-dkimpy reads tag lists, checks the fields of a signature, picks the header
-fields that h= names, reads RSA keys and verifies RSA signatures.  Each function
-here says what is kept from it, and why.  Importing it costs 60 ms: it is
-imported only for a message with a signature.
+dkimpy reads tag lists, checks the tags of a signature, reads RSA keys and
+verifies RSA signatures.  Each function here says what is kept from it, and why.
+Importing it costs 60 ms: it is imported only for a message with a signature.
 """
 
 import functools
@@ -31,7 +30,6 @@ TAG_NAME = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 EXPONENT_MOST = 32          # bits: a larger one only costs time
 LONGEST_RSA_KEY = 2048      # bytes of DER: enough for RSA_MOST
-MOST_NAMES = 256            # different names in h=
 
 # AlgorithmIdentifier of rsaEncryption with its NULL, RFC 3279 section 2.3.1.
 RSA_ENCRYPTION = bytes.fromhex("300d06092a864886f70d0101010500")
@@ -77,27 +75,6 @@ def canonicalizations(value):
     policy = call("c= is not a known canonicalization",
                   CanonicalizationPolicy.from_c_value, value)
     return policy.header_algorithm.name.decode(), policy.body_algorithm.name.decode()
-
-
-def select_fields(fields, names):
-    """The fields that h= names (RFC 6376 section 5.4.2): list of (name, field).
-
-    fields: of message.Header; names: lower case, in the order of h=.
-    dkimpy goes through the whole header for each new name, so it gets no more
-    of either than it takes.  Raises Malformed for over MOST_NAMES.
-    """
-    wanted = {}
-    for name in names:
-        wanted[name] = wanted.get(name, 0) + 1
-    if len(wanted) > MOST_NAMES:
-        raise Malformed(f"h= has over {MOST_NAMES} different names")
-    lowest = []
-    for name, field in reversed(fields):
-        if wanted.get(name):
-            wanted[name] -= 1
-            lowest.append((name, field))
-    lowest.reverse()
-    return call("h= is not a list of names", dkim.select_headers, lowest, names)
 
 
 @functools.lru_cache(maxsize=256)   # the resident verifier meets the same keys again

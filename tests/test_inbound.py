@@ -190,6 +190,13 @@ def test_any_message_and_record_give_a_result(pieces, record):
         inbound.header_fields(found, b"mx.example.org")
 
 
+def names_in_h(number):
+    """A message with that many fields, and a signature that covers them from the top."""
+    names = [b"%x" % n for n in range(number)]
+    return (b"DKIM-Signature: v=1; a=rsa-sha256; d=example.com; s=sel; bh=AAAA; b=AAAA; h=From:"
+            + b":".join(names) + b"\n" + b"".join(name + b":\n" for name in names) + MESSAGE)
+
+
 def examine_and_report(text):
     inbound.header_fields(examine(text, GOOD), b"mx.example.org")
 
@@ -204,6 +211,7 @@ GROWING = {
     "header fields": lambda size: dkim_signed().replace(b"To:", b"X: y\n" * size + b"To:"),
     "fields that h= names": lambda size: dkim_signed(h="From:X").replace(
         b"To:", b"X: y\n" * size + b"To:"),
+    "names in h=": lambda size: names_in_h(size // 13),
     "signatures": lambda size: b"DKIM-Signature: junk\n" * size + dkim_signed(),
     "addresses": lambda size: domainkeys_signed().replace(
         b"From: Alice", b"From: " + b"x@example.net, " * (size // 20) + b"Alice"),
