@@ -5,7 +5,7 @@ import binascii
 
 BLANKS = b" \t\r\n"
 DIGITS = b"0123456789"
-HEXADECIMAL = b"0123456789ABCDEF"
+HEXADECIMAL = b"0123456789ABCDEFabcdef"     # RFC 5234: HEXDIG has no case
 NAME = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 LONGEST_NAME = 253      # bytes of a domain name, RFC 1035 section 2.3.4, as text

@@ -65,6 +65,7 @@ TAGS = [
     ({"i": "alice@com"}, "neutral", "G"),
     ({"i": "example.com"}, "neutral", "G"),
     ({"i": "sub.example.com"}, "neutral", "G"),
+    ({"i": "alice=4fx@example.com"}, "pass", "A"),   # RFC 5234 section 2.3: f is F
     ({"i": "alice=4@example.com"}, "neutral", "G"),
     ({"i": ""}, "neutral", "G"),
     # query methods
