@@ -43,9 +43,9 @@ class DomainKeysVerification(Verification):
             raise Refused("neutral", "G", "c= is not simple or nofws")
         if tags.get(b"q", b"dns").lower() != b"dns":
             raise Refused("neutral", "G", "q= is not dns")
-        self.signature = tag_values.base64(tags[b"b"])
-        if not self.signature:
+        if not tag_values.is_base64(tags[b"b"]):
             raise Refused("neutral", "G", "b= is not base64")
+        self.signature = tag_values.base64(tags[b"b"]) or b""   # wrong for any message
 
     def sending_address(self):
         """-> ((field name, local part, domain), None), or (None, a Refused).

@@ -6,6 +6,7 @@ import binascii
 BLANKS = b" \t\r\n"
 DIGITS = b"0123456789"
 HEXADECIMAL = b"0123456789ABCDEFabcdef"     # RFC 5234: HEXDIG has no case
+BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 NAME = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 LONGEST_NAME = 253      # bytes of a domain name, RFC 1035 section 2.3.4, as text
@@ -20,6 +21,16 @@ def without_blanks(value):
 def words(value):
     """The parts of a list with colons, blanks around them removed."""
     return [word.strip(BLANKS) for word in value.split(b":")]
+
+
+def is_base64(value):
+    """Whether a value is in the grammar of base64string (RFC 6376 section 2.10).
+
+    That leaves open whether it stands for bytes: its padding may be missing.
+    """
+    text = without_blanks(value)
+    digits = text.rstrip(b"=")
+    return bool(digits) and len(text) - len(digits) <= 2 and not digits.translate(None, BASE64)
 
 
 def base64(value):

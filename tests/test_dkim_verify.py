@@ -94,9 +94,16 @@ TAGS = [
     ({"bh": "?"}, "neutral", "G"),
     ({"b": None}, "neutral", "C"),
     ({"b": "?"}, "neutral", "G"),
-    ({"b": "AAA"}, "neutral", "G"),
+    ({"b": "="}, "neutral", "G"),
+    ({"b": "QQ=Q"}, "neutral", "G"),
+    ({"b": "Q==="}, "neutral", "G"),
+    ({"b": "QUE-"}, "neutral", "G"),
     ({"b": "AAAA"}, "fail", "B"),
-    ({"b": "QUF="}, "neutral", "G"),                # bits that no encoder writes
+    # in the grammar, but what no encoder writes
+    ({"b": "AAA"}, "fail", "B"),
+    ({"b": "QUF="}, "fail", "B"),
+    ({"b": "A"}, "fail", "B"),
+    ({"bh": "AAA"}, "fail", "B"),
     # time
     ({"t": str(NOW), "x": str(NOW + 1)}, "pass", "A"),
     ({"t": str(NOW - 9), "x": str(NOW - 1)}, "fail", "B"),
@@ -134,6 +141,13 @@ TAGS = [
 def test_tags(tags, status, letter):
     result = only(dkim_signed(**tags))
     assert (result.status, result.letter, bool(result.reason)) == (status, letter, letter != "A")
+
+
+def test_what_the_dns_says_comes_before_what_the_signature_is_worth():
+    """RFC 6376 section 6.1.2: to be tried again, for the key may say why it is so."""
+    timeout = TxtAnswer("temporary", reason="timeout")
+    for tags in ({"b": "AAA"}, {"bh": "AAA"}, {"b": "AAAA"}, {"x": "1"}, {"l": "33"}):
+        assert only(dkim_signed(**tags), timeout).status == "temperror"
 
 
 P = golden_rsa().record("")

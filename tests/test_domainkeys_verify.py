@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """DomainKeys' rules, each broken alone in a signature that is right otherwise (RFC 4870)."""
 
+import re
+
 import pytest
 
 from lib.results import TxtAnswer
@@ -51,6 +53,17 @@ TAGS = [
     ({"x": "1; d=example.com"}, "neutral", "G"),    # twice
     ({"x": "A" * 16384}, "neutral", "G"),
 ]
+
+
+@pytest.mark.parametrize("value, status", [
+    ("AAA", "fail"), ("A", "fail"), ("QUF=", "fail"), ("Q=Q=", "neutral"), ("=", "neutral"),
+    ("", "neutral"), ("QU\xe9=", "neutral")])
+def test_other_signatures(value, status):
+    """As libdomainkeys: what may be base64 is held against the key, where there is one."""
+    text = re.sub(rb"b=\S+\n", b"b=" + value.encode("latin-1") + b"\n", domainkeys_signed())
+    assert only(text).status == status
+    if status == "fail":
+        assert only(text, TxtAnswer("temporary", reason="timeout")).status == "temperror"
 
 
 @pytest.mark.parametrize("tags, status, letter", TAGS, ids=lambda value: str(getattr(value, "reason", value))[:40])
