@@ -32,7 +32,7 @@ class DkimVerification(Verification):
         self.read_limits(tags)
         self.read_identity(tags)
         self.read_names(tags)
-        dkimpy.check_signature_tags({**tags, b"i": self.identity})
+        dkimpy.check_signature_tags(tags)
 
     def read_terms(self, tags):
         """v=, a=, c=, q=, b=, bh=."""
@@ -69,13 +69,13 @@ class DkimVerification(Verification):
         return number
 
     def read_identity(self, tags):
-        """i=: at d= or below it."""
-        signing = tag_values.without_blanks(tags[b"d"]).lower()
-        self.identity = tag_values.quoted_printable(tags.get(b"i", b"@" + signing))
-        _, at, domain = (self.identity or b"").lower().rpartition(b"@")
-        if not at or not tag_values.is_within(domain, signing):
+        """i=: at d= or below it, both in A-labels (RFC 8616 section 4)."""
+        identity = tag_values.quoted_printable(tags.get(b"i", b"@" + self.domain))
+        _, at, domain = (identity or b"").rpartition(b"@")
+        domain = tag_values.domain_name(domain)
+        if not at or domain is None or not tag_values.is_within(domain, self.domain):
             raise Refused("neutral", "G", "i= is not at or below d=")
-        self.identity_is_below = domain != signing
+        self.identity_is_below = domain != self.domain
 
     def read_names(self, tags):
         """h=: names in lower case, From among them."""

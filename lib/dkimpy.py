@@ -29,7 +29,7 @@ HOSTILE = (dkim.DKIMException, InvalidTagValueList, InvalidCanonicalizationPolic
 TAG_NAME = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 ASKED = (b"v", b"a", b"d", b"h", b"s")
-NOT_ASKED = (b"b", b"bh", b"q", b"t", b"x")
+NOT_ASKED = (b"b", b"bh", b"i", b"q", b"t", b"x")
 
 EXPONENT_MOST = 32          # bits: a larger one only costs time
 LONGEST_RSA_KEY = 2048      # bytes of DER: enough for RSA_MOST
@@ -64,12 +64,13 @@ def tag_list(text):
 
 
 def check_signature_tags(tags):
-    """Checks v=, a=, d=, h=, s=, i=, l= (RFC 6376 section 3.5).  Raises Malformed.
+    """Checks v=, a=, d=, h=, s=, l= (RFC 6376 section 3.5).  Raises Malformed.
 
     It is not asked about b= and bh=, on which its expressions are quadratic
-    and its demand for padding is not the RFC's; nor about t= and x=, which it
-    holds against its own clock after int() of any number of digits; nor about
-    q=, of which it knows no list.
+    and its demand for padding is not the RFC's; nor about i=, of which it knows
+    neither quoted-printable nor A-labels; nor about t= and x=, which it holds
+    against its own clock after int() of any number of digits; nor about q=, of
+    which it knows no list.
     """
     asked = {name: value for name, value in tags.items() if name not in NOT_ASKED}
     call("a tag's value is not allowed", dkim.validate_signature_fields, asked, ASKED)

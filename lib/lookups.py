@@ -57,8 +57,7 @@ def resolver(addresses):
 def is_name(name):
     """Whether bytes are a domain name of letters, digits, hyphens and underscores.
 
-    International names come as A-labels: a U-label would need IDNA 2008 to
-    be looked up under the right name, and might be another's under IDNA 2003.
+    International names come in A-labels (tag_values.domain_name() makes them).
     """
     return (len(name) <= 253
             and all(0 < len(label) <= 63 and not label.translate(None, NAME_CHARACTERS)

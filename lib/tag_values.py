@@ -77,9 +77,8 @@ def domain_name(value, least_labels=2):
     if len(value) > 4 * LONGEST_NAME:
         return None
     if not value.isascii():
-        try:
-            value = value.decode("utf-8").encode("idna")
-        except UnicodeError:
+        value = a_labels(value)
+        if value is None:
             return None
     labels = value.lower().split(b".")
     if (len(value) > LONGEST_NAME or len(labels) < least_labels
@@ -87,6 +86,21 @@ def domain_name(value, least_labels=2):
                        for label in labels)):
         return None
     return b".".join(labels)
+
+
+def a_labels(value):
+    """A domain with U-labels (UTF-8) in A-labels, or None.
+
+    Python's IDNA is that of 2003, which makes other names, even somebody else's,
+    of some (an eszett becomes ss).  What comes back unchanged is the same in
+    both versions.
+    """
+    try:
+        text = value.decode("utf-8").lower()
+        labels = text.encode("idna")
+        return labels if labels.decode("idna") == text else None
+    except UnicodeError:
+        return None
 
 
 def is_within(domain, parent):

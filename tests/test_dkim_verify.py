@@ -3,6 +3,7 @@
 
 import pytest
 
+from lib import inbound, message
 from lib.results import TxtAnswer
 from verifying import (MESSAGE, NAME, NOW, Ed25519, RsaNumbers, dkim_signed, examine, golden_rsa,
                        only, rsa_of)
@@ -307,7 +308,40 @@ def test_all_that_is_shown_of_a_signature():
     assert result.signature_start == "ABCDEFGH"
 
 
-def test_an_international_domain_is_asked_for_in_a_labels():
-    text = dkim_signed(d="b\u00fccher.example".encode().decode("latin-1"))
+def in_utf8(text):
+    """text as the values of tags are given here: a character for each byte."""
+    return text.encode("utf-8").decode("latin-1")
+
+
+# d=, i=: what becomes of a signature whose key is at xn--bcher-kva.example.
+INTERNATIONAL = [
+    ("b\u00fccher.example", None, "pass"),
+    ("B\u00dcCHER.example", None, "pass"),
+    ("b\u00fccher.example", "a@b\u00fccher.example", "pass"),
+    ("b\u00fccher.example", "a@xn--bcher-kva.example", "pass"),
+    ("xn--bcher-kva.example", "a@b\u00fccher.example", "pass"),
+    ("xn--bcher-kva.example", "a@x.b\u00fccher.example", "pass"),
+    ("xn--bcher-kva.example", "\u00e9@xn--bcher-kva.example", "pass"),
+    ("xn--bcher-kva.example", "a=40b=C3=BCcher.example", "pass"),
+    ("b\u00fccher.example", "a@bucher.example", "neutral"),
+    ("b\u00fccher.example", "a@b\u00fcchern.example", "neutral"),
+    ("bu\u0308cher.example", None, "neutral"),      # not in the form C of Unicode
+    ("b\u00fccher\u3002example", None, "neutral"),  # an ideographic full stop
+]
+
+
+@pytest.mark.parametrize("domain, identity, status", INTERNATIONAL)
+def test_international_domains_in_either_form(domain, identity, status):
+    text = dkim_signed(d=in_utf8(domain), i=identity and in_utf8(identity))
     result, = examine(text, {"sel._domainkey.xn--bcher-kva.example": P}).results
-    assert (result.status, result.domain) == ("pass", "xn--bcher-kva.example")
+    assert result.status == status
+    assert status != "pass" or result.domain == "xn--bcher-kva.example"
+
+
+def test_no_other_domain_is_taken_for_an_international_one():
+    """IDNA 2003 and 2008 have different names for these: neither is looked up."""
+    for domain in ("stra\u00dfe.example", "\u03b4\u03c2.example"):
+        asked = []
+        header, body = message.split([dkim_signed(d=in_utf8(domain))])
+        found = inbound.examine(header, body, inbound.Limits(), asked.append, NOW)
+        assert (found.results[0].status, asked) == ("neutral", [])
