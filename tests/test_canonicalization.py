@@ -78,19 +78,19 @@ VALUES = st.lists(st.sampled_from([b" ", b"\t", b"\n ", b"\n\t", b"a", b"B", b":
                   max_size=20).map(b"".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(BODIES, CUTS)
 def test_relaxed_body(body, cuts):
     assert streamed(ours.RelaxedBody, body, cuts) == reference_relaxed_body(body)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(BODIES, CUTS)
 def test_simple_body(body, cuts):
     assert streamed(ours.SimpleBody, body, cuts) == reference_simple_body(body)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(BODIES, CUTS)
 def test_nofws_body(body, cuts):
     header = b"From:a@example.com\r\n"
@@ -102,14 +102,13 @@ def test_nofws_body(body, cuts):
 def test_bodies_as_dkimpy_does(new, dkimpys):
     theirs = getattr(pytest.importorskip("dkim.canonicalization"), dkimpys)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(BODIES, CUTS)
     def check(body, cuts):
         assert streamed(new, body, cuts) == theirs.canonicalize_body(lines(body))
     check()
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_relaxed_field(value):
     field = b"SubJect" + b" :" + value + b"\n"
@@ -119,7 +118,6 @@ def test_relaxed_field(value):
 def test_relaxed_field_as_dkimpy_does():
     theirs = pytest.importorskip("dkim.canonicalization").Relaxed
 
-    @settings(deadline=None)
     @given(VALUES)
     def check(value):
         (name, canonical), = theirs.canonicalize_headers(
