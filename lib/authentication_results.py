@@ -19,11 +19,6 @@ AFTER_ID = (b"", b" ", b"\t", b"\r", b"\n", b"(", b";")    # or it goes on, for 
 
 LONGEST_REASON = 200    # characters
 
-PROPERTIES = {
-    "dkim": (("header.d", "domain"), ("header.s", "selector"), ("header.a", "algorithm"),
-             ("header.b", "signature_start")),
-    "domainkeys": (("header.d", "domain"), ("header.from", "header_from")),
-}
 
 
 def field(authserv_id, results):
@@ -51,14 +46,23 @@ def result_words(result):
     reason = " ".join(result.reason[:LONGEST_REASON].split()).encode("ascii", "replace")
     if reason:
         words += (b"reason=" + quoted(reason)).split(b" ")
-    properties = PROPERTIES[result.protocol]
-    if result.protocol == "domainkeys" and result.domain:
-        properties = properties[:1]
-    for name, attribute in properties:
-        content = getattr(result, attribute).encode("ascii", "replace")
+    for name, content in properties(result):
         if content:
-            words.append(name.encode("ascii") + b"=" + value(content))
+            words.append(name.encode("ascii") + b"=" + value(content.encode("ascii", "replace")))
     return words
+
+
+def properties(result):
+    """What says whose signature it is: list of (name, str), as IANA has them for the method.
+
+    RFC 8601 section 2.7.1, RFC 6008; DomainKeys' are d, from and sender.
+    """
+    if result.protocol == "dkim":
+        return [("header.d", result.domain), ("header.s", result.selector),
+                ("header.a", result.algorithm), ("header.b", result.signature_start)]
+    if result.domain:
+        return [("header.d", result.domain)]
+    return [("header." + result.sender_field, result.sender_domain)]
 
 
 def value(content):

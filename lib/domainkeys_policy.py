@@ -19,7 +19,8 @@ def refusal(header, lookup):
     if answer.status != "found" or not any(signs_all(text) for text in answer.texts):
         return None
     result = SignatureResult("domainkeys", "none", "B", "the domain signs all its mail (o=-)")
-    result.header_from = domain.decode("ascii")
+    result.sender_field = "sender" if header.named(b"sender") else "from"
+    result.sender_domain = domain.decode("ascii")
     return result
 
 

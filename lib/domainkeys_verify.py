@@ -20,7 +20,8 @@ class DomainKeysVerification(Verification):
         # The address first: it is shown even where the tags are no good.
         sender, fault = self.sending_address()
         if sender is not None and tag_values.domain_name(sender[2]):
-            self.result.header_from = sender[2].decode("ascii")
+            self.result.sender_field = sender[0].decode("ascii")
+            self.result.sender_domain = sender[2].decode("ascii")
         tags = self.read_tags()
         if fault is not None:
             raise fault

@@ -49,22 +49,23 @@ class SignatureResult:
 
     protocol: "dkim" or "domainkeys"; status: a word of RFC 8601
     letter: of DKVERIFY; reason: a short sentence, "" for a pass
-    domain, selector, algorithm, identity: d=, s=, a=, i=
+    domain, selector, algorithm: d=, s=, a=
     signature_start: the first characters of b= (RFC 6008)
-    header_from: domain of DomainKeys' sending address
+    sender_field, sender_domain: where DomainKeys' sending address is, "from" or
+    "sender", and its domain
     test_mode: whether the key says t=y
     """
 
     __slots__ = ("protocol", "status", "letter", "reason", "domain", "selector", "algorithm",
-                 "identity", "signature_start", "header_from", "test_mode")
+                 "signature_start", "sender_field", "sender_domain", "test_mode")
 
     def __init__(self, protocol, status="", letter="", reason=""):
         self.protocol = protocol
         self.status = status
         self.letter = letter
         self.reason = reason
-        self.domain = self.selector = self.algorithm = self.identity = ""
-        self.signature_start = self.header_from = ""
+        self.domain = self.selector = self.algorithm = self.signature_start = ""
+        self.sender_field = self.sender_domain = ""
         self.test_mode = False
 
     def counts(self):

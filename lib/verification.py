@@ -89,7 +89,6 @@ class Verification:
         self.result.domain = (self.domain or b"").decode()
         self.result.selector = (self.selector or b"").decode()
         self.result.algorithm = shown(tags.get(b"a", b""), ALGORITHM)
-        self.result.identity = shown(tags.get(b"i", b""), PRINTABLE)
         start = tag_values.without_blanks(tags.get(b"b", b""))[:START]
         self.result.signature_start = shown(start, PRINTABLE)
         for name in self.required:

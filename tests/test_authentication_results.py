@@ -44,9 +44,11 @@ def test_golden():
              signature_start="Ab+/5678"),
         made("dkim", "temperror", domain="example.net", selector="x", algorithm="ed25519-sha256",
              signature_start="12345678", reason="the key can't be had now: timeout"),
-        made("domainkeys", "fail", domain="example.com", header_from="example.com",
-             reason="the signature is wrong for this message", test_mode=True),
-        made("domainkeys", "none", header_from="example.net", reason="x"),
+        made("domainkeys", "fail", domain="example.com", sender_field="from",
+             sender_domain="example.com", reason="the signature is wrong for this message", test_mode=True),
+        made("domainkeys", "none", sender_field="from", sender_domain="example.net", reason="x"),
+        made("domainkeys", "neutral", sender_field="sender", sender_domain="example.net",
+             reason="y"),
     ]
     assert authentication_results.field(ID, results).decode() == """\
 Authentication-Results: mx.example.org;
@@ -56,7 +58,8 @@ Authentication-Results: mx.example.org;
  header.d=example.net header.s=x header.a=ed25519-sha256 header.b=12345678;
   domainkeys=fail (test mode) reason="the signature is wrong for this message"
  header.d=example.com;
-  domainkeys=none reason="x" header.from=example.net
+  domainkeys=none reason="x" header.from=example.net;
+  domainkeys=neutral reason="y" header.sender=example.net
 """
 
 
@@ -73,7 +76,8 @@ token = st.text(string.ascii_letters + string.digits + "-._", max_size=253)
 @given(st.lists(st.builds(
     made, st.sampled_from(["dkim", "domainkeys"]), st.sampled_from(STATUSES),
     reason=text, domain=text | token, selector=text | token, algorithm=text,
-    signature_start=text, header_from=text, test_mode=st.booleans()), max_size=12))
+    signature_start=text, sender_domain=text, sender_field=st.sampled_from(["from", "sender"]),
+    test_mode=st.booleans()), max_size=12))
 def test_whatever_is_in_the_results_is_data(results):
     """Even text that never gets there: no property, result or field can be made with it."""
     header = parsed(authentication_results.field(ID, results))
@@ -84,7 +88,7 @@ def test_whatever_is_in_the_results_is_data(results):
         (result.protocol, result.status) for result in results]
     for found, result in zip(header.results, results):
         assert set(properties(found)) <= {"header.d", "header.s", "header.a", "header.b",
-                                          "header.from"}
+                                          "header.from", "header.sender"}
         if result.domain and set(result.domain) <= set(string.printable[:62] + "-._"):
             assert properties(found)["header.d"] == result.domain
 

@@ -199,5 +199,8 @@ def test_a_line_that_is_no_field_is_covered_without_h():
 
 def test_all_that_is_shown_of_a_signature():
     result = only(domainkeys_signed())
-    assert (result.protocol, result.domain, result.selector, result.header_from) == (
-        "domainkeys", "example.com", "sel", "example.com")
+    assert (result.protocol, result.domain, result.selector) == (
+        "domainkeys", "example.com", "sel")
+    assert (result.sender_field, result.sender_domain) == ("from", "example.com")
+    result = only(domainkeys_signed(WITH_SENDER, d="lists.example.com"))
+    assert (result.sender_field, result.sender_domain) == ("sender", "lists.example.com")

@@ -173,6 +173,12 @@ def test_policy_is_shown():
         " header.from=example.com\nDomainKey-Status: bad\n")
 
 
+def test_policy_of_the_sender_is_shown_as_such():
+    text = MESSAGE.replace(b"To:", b"Sender: list@lists.example.net\nTo:")
+    found = examine(text, {"_domainkey.lists.example.net": "o=-"}, dkpolicy=True)
+    assert b" header.sender=lists.example.net\n" in inbound.header_fields(found, b"x.example")
+
+
 # Hostile messages: whatever they are, there is a result, and soon.
 
 @given(st.lists(st.sampled_from([
