@@ -7,8 +7,9 @@ its selector; the pattern's own name is a link to it:
     /etc/domainkeys/example.com/s20260101
     /etc/domainkeys/example.com/default -> s20260101
 
-While a key is changed, two more links tell the others from it: default.next
-is to sign, default.former has signed.
+Two more links tell other keys from it: default.next is to sign, once its record
+is in the DNS, for mail whose key can't be found is refused by many;
+default.former has signed.
 """
 
 import contextlib
@@ -55,7 +56,12 @@ class Place(NamedTuple):
         suffix: NEXT or FORMER for the others
         """
         found = keys.key_files(self.domain.encode(), self.pattern + suffix)
-        return keys.load(self.domain.encode(), found)[0] if found else None
+        if not found:
+            return None
+        (key,) = keys.load(self.domain.encode(), found)
+        if key.selector == os.fsencode(self.name + suffix):
+            key.selector = os.fsencode(self.name)   # it has that name while it signs
+        return key
 
 
 def checked_domain(text):
@@ -77,35 +83,65 @@ def places(domain, patterns):
     return [Place(domain, pattern) for pattern in patterns.split(":") if pattern]
 
 
-def keygen(domain, patterns, algorithm, bits, selector, group):
-    """Makes a first key -> (Place, SigningKey).  Raises RequestTrouble, OSError.
+def make_next(place, algorithm, bits, selector, group):
+    """Makes the key that is to sign next -> its SigningKey.  Raises RequestTrouble, OSError.
 
-    domain: of checked_domain(); patterns: DKSIGN; algorithm: "rsa" or "ed25519"
+    algorithm: "rsa" or "ed25519"; bits: of RSA
     selector: str, or None for one with the date; group: name, or None for GROUP
     """
+    if os.path.lexists(place.path + NEXT):
+        raise RequestTrouble(waiting(place))
     selector = checked_selector(selector or dated_selector(algorithm))
     group_id = owning_group(group)
-    place = free_place(domain, patterns, algorithm)
-    path = write_key(place, selector, new_key(algorithm, bits), group_id)
-    if selector != place.name:
-        try:
-            os.symlink(selector, place.path)
-        except OSError:
-            os.unlink(path)
-            raise
-    return place, place.key()
+    pem = new_key(algorithm, bits)
+    if selector == place.name and not os.path.lexists(place.path):
+        write_key(place, selector + NEXT, pem, group_id)    # it would sign by its own name
+        return place.key(NEXT)
+    path = write_key(place, selector, pem, group_id)
+    try:
+        os.symlink(selector, place.path + NEXT)
+    except OSError:
+        os.unlink(path)
+        raise
+    return place.key(NEXT)
+
+
+def waiting(place):
+    """What hinders another key of a Place: one that is to sign next."""
+    path = place.path + NEXT
+    if not os.path.exists(path):
+        return f"{path} is a link to nothing; remedy: rm {path}"
+    key = place.key(NEXT)
+    return (f"{path} exists already; qmail-dk dns {place.domain} prints its record, "
+            f"{rotate_command(key, '--activate')} makes it sign")
+
+
+def rotate_command(key, *options):
+    """The command that changes a key (keys.SigningKey), with the type where it has to be told."""
+    algorithm = key.private_key.algorithm
+    words = ["qmail-dk rotate", key.domain.decode(), *options]
+    return " ".join(words + ([] if algorithm == "rsa" else ["--type", algorithm]))
 
 
 def free_place(domain, patterns, algorithm):
-    """The first Place without a key.  Raises RequestTrouble where there is none."""
+    """The first Place without a key.  Raises RequestTrouble where there is none.
+
+    domain: of checked_domain(); patterns: DKSIGN
+    """
     taken = []
     for place in places(domain, patterns):
         if (not os.path.isabs(place.pattern) or "%" not in os.path.dirname(place.pattern)
                 or "%" in os.path.basename(place.pattern)):
             continue
-        if not os.path.lexists(place.path):
+        if os.path.lexists(place.path):
+            taken.append(place.path)
+        elif os.path.lexists(place.path + NEXT):
+            key = place.key(NEXT)
+            if key is None or key.private_key.algorithm == algorithm:
+                raise RequestTrouble(waiting(place))
+            taken.append(place.path + NEXT)
+        else:
             return place
-        taken.append(place.path)
     if not taken:
         raise RequestTrouble(f"DKSIGN ({patterns}) gives no directory of its own to each domain, "
                              "as /etc/domainkeys/%/default does")
@@ -215,6 +251,18 @@ def domains(patterns):
         for name in os.listdir(parent) if os.path.isdir(parent) else ():
             domain = name[len(prefix):len(name) - len(suffix)]
             if (prefix + domain + suffix == name and address.is_domain(os.fsencode(domain))
-                    and os.path.lexists(pattern.replace("%", domain))):
+                    and any(is_there(pattern.replace("%", domain) + suffix)
+                            for suffix in ("", NEXT))):
                 found.add(domain)
     return sorted(found)
+
+
+def is_there(path):
+    """Whether a directory has a name, or may have: it can't be looked into."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Changes a domain's key while its mail is on the way.
 
-  make      a new key beside the one that signs, and its record to publish
-  activate  once the record is in the DNS: one rename makes the new key sign
-  retire    what to withdraw when all mail signed by the old key has arrived
+  admin_keys.make_next  a new key beside the one that signs; its record is published
+  activate              then one rename makes the new key sign
+  retire                what to withdraw when all mail signed by the old key has arrived
 
 Each delivery looks at the link once, so it signs with the one key or the other.
 """
@@ -30,47 +30,27 @@ class Former(NamedTuple):
 
 
 def place_to_rotate(domain, patterns, algorithm):
-    """The first Place of a domain whose key is "rsa" or "ed25519".
+    """The first Place of a domain whose key, or next key, is "rsa" or "ed25519".
 
     Raises RequestTrouble, KeyTrouble.
     """
     for place in admin_keys.places(domain, patterns):
         if "%" not in place.pattern:
             continue
-        key = place.key()
+        key = place.key() or place.key(NEXT)
         if key is not None and key.private_key.algorithm == algorithm:
             return place
-    raise RequestTrouble(f"{domain} has no {algorithm} key; make one: qmail-dk keygen {domain}")
-
-
-def make(place, algorithm, bits, selector, group):
-    """Makes the next key -> its keys.SigningKey.  Raises RequestTrouble, OSError.
-
-    algorithm, bits, selector, group: as for admin_keys.keygen()
-    """
-    link = place.path + NEXT
-    if os.path.exists(link):
-        raise RequestTrouble(
-            f"{link} exists already; qmail-dk dns {place.domain} prints its record, "
-            f"qmail-dk rotate {place.domain} --activate makes it sign")
-    if os.path.lexists(link):
-        raise RequestTrouble(f"{link} is a link to nothing; remedy: rm {link}")
-    selector = admin_keys.checked_selector(selector or admin_keys.dated_selector(algorithm))
-    group_id = admin_keys.owning_group(group)
-    path = admin_keys.write_key(place, selector, admin_keys.new_key(algorithm, bits), group_id)
-    try:
-        os.symlink(selector, link)
-    except OSError:
-        os.unlink(path)
-        raise
-    return place.key(NEXT)
+    words = "" if algorithm == "rsa" else f" --type {algorithm}"
+    raise RequestTrouble(
+        f"{domain} has no {algorithm} key; make one: qmail-dk keygen {domain}{words}")
 
 
 def next_key(place):
     """The keys.SigningKey that is to sign next.  Raises RequestTrouble, KeyTrouble."""
     key = place.key(NEXT)
     if key is None:
-        raise RequestTrouble(f"there is no next key; make it: qmail-dk rotate {place.domain}")
+        raise RequestTrouble("there is no next key; make it: "
+                             + admin_keys.rotate_command(place.key()))
     return key
 
 
@@ -80,18 +60,24 @@ def activate(place):
     The key that signed stays, as FORMER.  Interrupted anywhere, there is a key
     that signs, and activating again goes on.
     """
+    if os.path.lexists(place.path):
+        keep_former(place)
+    os.rename(place.path + NEXT, place.path)
+
+
+def keep_former(place):
+    """Gives the key that signs its other name.  Raises RequestTrouble, OSError."""
     former = place.path + FORMER
     if os.path.exists(former) and os.path.samefile(former, place.path):
         os.unlink(former)               # of an activation that was interrupted
     if os.path.lexists(former):
         raise RequestTrouble(
             f"{former} exists: the key before this one has not been retired; "
-            f"qmail-dk rotate {place.domain} --retire says what is left to do")
+            f"{admin_keys.rotate_command(place.key(), '--retire')} says what is left to do")
     if os.path.islink(place.path):
         os.symlink(os.readlink(place.path), former)
     else:
         os.link(place.path, former)     # the rename takes its first name away
-    os.rename(place.path + NEXT, place.path)
 
 
 def former_key(place):

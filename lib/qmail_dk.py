@@ -31,13 +31,25 @@ STREAM = "-"
 def keygen(options, in_force):
     """Makes a domain's first key."""
     domain = admin_keys.checked_domain(options.domain)
-    place, key = admin_keys.keygen(domain, in_force["DKSIGN"], options.type, options.bits,
-                                   options.selector, options.group)
-    print(f"; {os.fsdecode(key.path)} signs from now on, by {place.path}.  Publish its record:")
+    place = admin_keys.free_place(domain, in_force["DKSIGN"], options.type)
+    key = make_next(place, options)
+    print(f"; {os.fsdecode(key.path)} does not sign yet.  Publish its record;")
+    print_next_step(key)
     if options.type == "ed25519":
         print("; Many verifiers don't know Ed25519: let an RSA key sign beside it.")
     print(admin_records.zone_data([key_record("the key", key, options.test)]))
     return 0
+
+
+def make_next(place, options):
+    """Makes the key that is to sign next, as the options say -> its keys.SigningKey."""
+    return admin_keys.make_next(place, options.type, options.bits, options.selector,
+                                options.group)
+
+
+def print_next_step(key):
+    """Says how a new key (keys.SigningKey) comes to sign."""
+    print("; once all name servers have it: " + admin_keys.rotate_command(key, "--activate"))
 
 
 def dns(options, in_force):
@@ -46,8 +58,9 @@ def dns(options, in_force):
     records = []
     for place in admin_keys.places(domain, in_force["DKSIGN"]):
         for suffix, comment in (("", "signs now"), (NEXT, "signs next"), (FORMER, "has signed")):
-            if os.path.exists(place.path + suffix):
-                records.append(key_record(comment, place.key(suffix), options.test))
+            key = place.key(suffix)
+            if key is not None:
+                records.append(key_record(comment, key, options.test))
     if not records:
         raise RequestTrouble(f"{domain} has no key; make one: qmail-dk keygen {domain}")
     records.append(("DomainKeys policy: some mail is signed (o=-: all is, refuse what is not)",
@@ -101,9 +114,9 @@ def rotate(options, in_force):
         return retire(place, in_force)
     if options.activate:
         return activate(place, options, in_force)
-    key = admin_rotate.make(place, options.type, options.bits, options.selector, options.group)
-    print(f"; {os.fsdecode(key.path)} is to sign next.  Publish its record, and leave the other;\n"
-          f"; once all name servers have it: qmail-dk rotate {domain} --activate")
+    key = make_next(place, options)
+    print(f"; {os.fsdecode(key.path)} is to sign next.  Publish its record, and leave the other;")
+    print_next_step(key)
     print(admin_records.zone_data([key_record("the next key", key, False)]))
     return 0
 
@@ -118,8 +131,10 @@ def activate(place, options, in_force):
             raise RequestTrouble(f"not activated: {finding.subject}: {finding.text}; "
                                  f"remedy: {finding.remedy}, or --force")
     admin_rotate.activate(place)
-    print(f"{os.fsdecode(key.path)} signs from now on; "
-          f"next: qmail-dk rotate {place.domain} --retire")
+    key = place.key()
+    print(f"{os.fsdecode(key.path)} signs from now on; next: "
+          + (admin_keys.rotate_command(key, "--retire") if admin_keys.is_there(place.path + FORMER)
+             else f"qmail-dk check {place.domain}"))
     return 0
 
 

@@ -62,8 +62,16 @@ class Administrator:
         assert line.startswith("qmail-dk")
         return line
 
-    def keygen(self, selector="s1", *arguments, domain=DOMAIN):
+    def make_key(self, selector="s1", *arguments, domain=DOMAIN):
+        """Makes a first key, which does not sign yet -> what keygen writes."""
         return self.succeed("keygen", domain, "--selector", selector, "--group", GROUP, *arguments)
+
+    def keygen(self, selector="s1", *arguments, domain=DOMAIN):
+        """Makes a first key and lets it sign -> what keygen writes."""
+        output = self.make_key(selector, *arguments, domain=domain)
+        of_type = arguments if arguments[:1] == ("--type",) else ()
+        self.succeed("rotate", domain, "--activate", "--force", *of_type)
+        return output
 
 
 def tree(directory):

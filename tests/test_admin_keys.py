@@ -18,6 +18,7 @@ from tests import judges, signing
 from tests.administrator import DOMAIN, GROUP, Administrator, records
 
 LABEL = "x" * 63
+MESSAGE = b"From: joe@example.com\nSubject: test\n\nHello.\n"
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def private_key(admin, selector="s1"):
 def test_keygen(admin):
     output = admin.succeed("keygen", "Example.COM", "--selector", "s1", "--group", GROUP)
     directory = admin.keys / DOMAIN
-    assert sorted(os.listdir(directory)) == ["default", "s1"]
-    assert os.readlink(directory / "default") == "s1"
+    assert sorted(os.listdir(directory)) == ["default.next", "s1"]
+    assert os.readlink(directory / "default.next") == "s1"
     assert (mode(directory), mode(directory / "s1"), mode(admin.keys)) == (0o750, 0o640, 0o755)
     assert private_key(admin).key_size == 2048
     text = records(output)[f"s1._domainkey.{DOMAIN}"]
@@ -47,13 +48,18 @@ def test_keygen(admin):
 
 def test_selector_has_the_date(admin):
     admin.succeed("keygen", DOMAIN, "--group", GROUP)
-    assert re.fullmatch(r"s20\d{6}", os.readlink(admin.keys / DOMAIN / "default"))
+    assert re.fullmatch(r"s20\d{6}", os.readlink(admin.keys / DOMAIN / "default.next"))
 
 
 def test_selector_of_the_pattern_needs_no_link(admin):
-    admin.keygen("default")
+    """Its file would sign at once by its own name, so it gets that later."""
+    output = admin.make_key("default")
+    assert os.listdir(admin.keys / DOMAIN) == ["default.next"]
+    admin.succeed("rotate", DOMAIN, "--activate", "--force")
     assert os.listdir(admin.keys / DOMAIN) == ["default"]
     assert not (admin.keys / DOMAIN / "default").is_symlink()
+    assert list(records(output)) == [f"default._domainkey.{DOMAIN}"]
+    assert records(admin.succeed("dns", DOMAIN)).items() > records(output).items()
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
@@ -120,6 +126,16 @@ def test_never_overwrites(admin):
     assert "default exists already" in admin.refused("keygen", DOMAIN, "--group", GROUP)
 
 
+def test_never_a_second_key_that_waits(admin):
+    admin.make_key("s1")
+    line = admin.refused("keygen", DOMAIN, "--selector", "s2", "--group", GROUP)
+    assert "default.next exists already" in line
+    assert f"qmail-dk rotate {DOMAIN} --activate makes it sign" in line
+    (admin.keys / DOMAIN / "s1").unlink()
+    line = admin.refused("keygen", DOMAIN, "--selector", "s2", "--group", GROUP)
+    assert "default.next is a link to nothing; remedy: rm" in line
+
+
 @pytest.mark.parametrize("pattern", ["/etc/key", "%/default", "/%", "/etc/keys/%"])
 def test_pattern_without_directory(admin, pattern):
     admin.environment["DKSIGN"] = pattern
@@ -156,9 +172,14 @@ def test_key_for_qmail(admin):
 
 
 def test_ed25519_beside_rsa(admin):
-    admin.keygen()
+    admin.make_key()
     admin.environment["DKSIGN"] += f":{admin.keys}/%/ed25519"
-    output = admin.keygen("ed1", "--type", "ed25519")
+    output = admin.make_key("ed1", "--type", "ed25519")
+    assert f"qmail-dk rotate {DOMAIN} --activate --type ed25519\n" in output
+    assert "signs next" in admin.succeed("dns", DOMAIN)
+    for algorithm in "rsa", "ed25519":
+        admin.succeed("rotate", DOMAIN, "--activate", "--force", "--type", algorithm)
+    assert "signs next" not in admin.succeed("dns", DOMAIN)
     raw = private_key(admin, "ed1").public_key().public_bytes_raw()
     assert (records(output)[f"ed1._domainkey.{DOMAIN}"]
             == "v=DKIM1; k=ed25519; p=" + base64.b64encode(raw).decode())
@@ -186,7 +207,7 @@ def test_backends_give_the_same_public_key(backend, algorithm):
 def test_judges_accept_the_record(admin):
     """Also DomainKeys' verifiers, which know nothing of v=."""
     published = records(admin.keygen())
-    signed = admin.run("sign", stdin=b"From: joe@example.com\nSubject: test\n\nHello.\n").stdout
+    signed = admin.run("sign", stdin=MESSAGE).stdout
     message = signed.encode().replace(b"\n", b"\r\n")
     for judge, verdicts in judges.verdicts(message, published).items():
         assert [v.result for v in verdicts] == ["pass"] * len(verdicts), judge

@@ -67,6 +67,21 @@ def test_steps(admin):
     assert "no former key" in admin.refused("rotate", DOMAIN, "--retire")
 
 
+def test_first_key(admin):
+    """keygen is the first step, too: mail is signed when its record can be found."""
+    output = admin.make_key("s1")
+    assert "does not sign yet" in output
+    assert f"qmail-dk rotate {DOMAIN} --activate\n" in output
+    assert admin.run("sign", stdin=MESSAGE).stdout.encode() == MESSAGE
+    assert "is not in the DNS" in admin.refused("rotate", DOMAIN, "--activate")
+    publish(admin, output)
+    assert (f"s1 signs from now on; next: qmail-dk check {DOMAIN}\n"
+            in admin.succeed("rotate", DOMAIN, "--activate"))
+    assert links(admin) == {"default": "s1"}
+    assert admin.succeed("verify", stdin=admin.run("sign", stdin=MESSAGE).stdout.encode())
+    assert "no former key" in admin.refused("rotate", DOMAIN, "--retire")
+
+
 def other_key(admin, record):
     """The record of another key."""
     return [signing.record(signing.key("rsa.pem"))]
@@ -112,7 +127,7 @@ def no_key(admin):
 
 
 def other_type(admin):
-    return ("--type", "ed25519"), "has no ed25519 key"
+    return ("--type", "ed25519"), "has no ed25519 key; make one: qmail-dk keygen example.com --type"
 
 
 def nothing_next(admin):
@@ -177,6 +192,8 @@ def test_key_that_is_no_link(admin):
     admin.succeed("rotate", DOMAIN, "--activate")
     assert links(admin) == {"default": "s2"}
     assert (admin.keys / DOMAIN / "default.former").read_bytes() == pem
+    assert list(records(admin.succeed("dns", DOMAIN)))[:2] == [
+        f"s2._domainkey.{DOMAIN}", f"default._domainkey.{DOMAIN}"]
     output = admin.succeed("rotate", DOMAIN, "--retire")
     assert "default._domainkey.example.com must stay" in output
     assert output.partition("rm ")[2].split() == [str(admin.keys / DOMAIN / "default.former")]
