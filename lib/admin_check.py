@@ -5,11 +5,13 @@ import contextlib
 import os
 import pwd
 import stat
+import time
 from typing import NamedTuple
 
-from . import admin_keys, admin_records, crypto
-from .admin_findings import FAIL, OK, WARN, Finding
-from .errors import KeyTrouble
+from . import address, admin_keys, admin_records, admin_rotate, crypto, settings
+from .admin_findings import FAIL, OK, WARN, Finding, failures
+from .admin_keys import FORMER, NEXT
+from .errors import KeyTrouble, RequestTrouble
 from .settings import QMAIL
 
 PROBE = b"_domainkey.example.com"   # a name that can be asked for everywhere
@@ -17,16 +19,33 @@ ADVISED_BITS = 2048         # RFC 8301 section 3.2
 
 
 def domain_findings(domain, in_force, lookup):
-    """The Findings on all keys of a domain.
+    """The Findings on all keys of a domain, or of the one above it that signs its mail.
 
     domain: of admin_keys.checked_domain(); in_force: settings.Settings
     lookup: function of a name (bytes) -> results.TxtAnswer
     """
-    findings = []
+    findings, signs, waits = [], False, False
     for place in admin_keys.places(domain, in_force["DKSIGN"]):
-        if os.path.lexists(place.path):
+        if admin_keys.is_there(place.path):
             findings += place_findings(place, lookup)
-    if not findings:
+            signs = True
+        if os.path.lexists(place.path + NEXT):
+            findings += next_findings(place, lookup)
+            waits = True
+        if os.path.lexists(place.path + FORMER):
+            findings += former_findings(place, in_force, lookup)
+    if signs:
+        return findings
+    for parent in address.with_parents(domain.encode())[1:]:
+        if any(admin_keys.is_there(place.path)
+               for place in admin_keys.places(parent.decode(), in_force["DKSIGN"])):
+            findings.append(Finding(OK, domain, "has no key that signs, so that of "
+                                    f"{parent.decode()} does"))
+            return findings + domain_findings(parent.decode(), in_force, lookup)
+    if waits:
+        findings.append(Finding(FAIL, domain, "its key does not sign yet, so its mail is not "
+                                "signed", "see the line above"))
+    else:
         findings.append(Finding(FAIL, domain, f"has no key by DKSIGN ({in_force['DKSIGN']}), so "
                                 "its mail is not signed", f"qmail-dk keygen {domain}"))
     return findings
@@ -34,7 +53,7 @@ def domain_findings(domain, in_force, lookup):
 
 def no_domain(in_force):
     """The Finding where no domain has a key of its own."""
-    if not all("%" in pattern for pattern in in_force["DKSIGN"].split(":")):
+    if not all("%" in pattern for pattern in in_force["DKSIGN"].split(":") if pattern):
         return Finding(WARN, "keys", "DKSIGN names a key for all domains, so none was checked",
                        "qmail-dk check DOMAIN")
     return Finding(FAIL, "keys", f"no domain has a key by DKSIGN ({in_force['DKSIGN']}), so no "
@@ -52,18 +71,59 @@ def resolver_findings(lookup, in_force):
 
 
 def place_findings(place, lookup):
-    """The Findings on one key."""
-    findings = reading_findings(place.path)
-    try:
-        key = place.key()
-    except KeyTrouble as trouble:
-        return findings + [Finding(FAIL, place.path, str(trouble), "mail is deferred until the "
-                                   "file is a readable private key")]
+    """The Findings on the key that signs."""
+    key, findings = read_key(place, "", "mail is deferred until the file is a readable private key")
     if key is None:
-        return findings + [Finding(FAIL, place.path, "is a link to nothing, so nothing is signed",
-                                   f"rm {place.path}; qmail-dk keygen {place.domain}")]
-    return (findings + permission_findings(os.fsdecode(key.path)) + size_findings(key)
-            + record_findings(key, lookup))
+        return findings
+    return findings + (misnamed_findings(place, key, lookup) or record_findings(key, lookup))
+
+
+def next_findings(place, lookup):
+    """The Findings on the key that is to sign next: that its record is missing does no harm."""
+    path = place.path + NEXT
+    key, findings = read_key(place, NEXT, f"rm {path}")
+    if key is None:
+        return findings
+    activate = admin_keys.rotate_command(key, "--activate")
+    missing = failures(record_findings(key, lookup))
+    if missing:
+        return findings + [Finding(WARN, fault.subject, f"{fault.text}; {path} waits for it",
+                                   f"{fault.remedy}, then {activate}") for fault in missing]
+    return findings + [Finding(WARN, path, "does not sign yet, but its record is in the DNS",
+                               activate)]
+
+
+def former_findings(place, in_force, lookup):
+    """The Findings on the key that has signed: its record is needed as long as mail is under way."""
+    path = place.path + FORMER
+    former = admin_rotate.former_key(place)
+    until = former.replaced + admin_rotate.queue_lifetime(in_force.control)
+    if until < time.time():
+        return [Finding(WARN, path, f"has not been needed since {admin_rotate.date(until)}",
+                        f"withdraw {admin_records.key_name(former.selector, place.domain)}; "
+                        f"rm {' '.join(former.files)}")]
+    key, findings = read_key(place, FORMER, f"rm {path}")
+    return findings if key is None else findings + record_findings(key, lookup)
+
+
+def read_key(place, suffix, remedy):
+    """-> (keys.SigningKey, or None if there is none; the Findings on its file).
+
+    suffix: of Place.key(); remedy: where it is no key
+    """
+    path = place.path + suffix
+    findings = reading_findings(path)
+    try:
+        key = place.key(suffix)
+    except KeyTrouble as trouble:
+        if isinstance(trouble.__cause__, PermissionError) and os.geteuid() != 0:
+            return None, findings       # it need not be readable to whoever asks
+        return None, findings + [Finding(FAIL, path, str(trouble), remedy)]
+    if key is None:
+        return None, findings + [Finding(
+            FAIL, path, "is a link to nothing" + ("" if suffix else ", so nothing is signed"),
+            f"rm {path}" + ("" if suffix else f"; qmail-dk keygen {place.domain}"))]
+    return key, findings + permission_findings(os.fsdecode(key.path)) + size_findings(key)
 
 
 class Account(NamedTuple):
@@ -109,12 +169,12 @@ def eyes_of(account):
 def reading_findings(path):
     """Whether the signer can read a file."""
     account = signers_account()
+    if os.geteuid() not in (0, account and account.user):
+        return [Finding(WARN, path, "only root can see whether qmailr can read it",
+                        "run this as root")]
     if account is None:
         return [Finding(WARN, path, f"{QMAIL}/queue/lock/tcpto, by which qmailr is known, is not "
                         "there, so whether qmailr can read this is not known", "install qmail")]
-    if os.geteuid() not in (0, account.user):
-        return [Finding(WARN, path, f"only root can see whether {account.name} can read it",
-                        "run this as root")]
     try:
         with eyes_of(account):
             os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
@@ -174,6 +234,48 @@ def record_findings(key, lookup):
         findings += [Finding(level, name, text, publish)
                      for level, text in record_faults(record, key.private_key)]
     return findings or [Finding(OK, name, "the record is that of the key")]
+
+
+def misnamed_findings(place, key, lookup):
+    """The Finding where the record of a key is not at its own name but at another.
+
+    Older tools have the selector elsewhere, or take a link's own name for it.
+    """
+    domain = key.domain.decode()
+    name = admin_records.key_name(key.selector.decode(), domain)
+    if lookup(name.encode()).status != "none":
+        return []
+    for selector in other_selectors(place, key):
+        other = admin_records.key_name(selector, domain)
+        answer = lookup(other.encode())
+        if answer.status == "found" and any(
+                record.public_key == key.private_key.public_key()
+                for record in parsed(answer.texts, other)[0]):
+            return [Finding(FAIL, name, f"is not in the DNS, but {other} has this key",
+                            rename_command(place, key, selector))]
+    return []
+
+
+def other_selectors(place, key):
+    """The selectors that a key may have had by an older tool; str."""
+    prefix = "rsa.private_"         # of its file, by a script called domainkey
+    own = key.selector.decode()
+    directory = os.path.dirname(os.fsdecode(key.path))
+    for selector in (place.name, own[len(prefix):] if own.startswith(prefix) else "",
+                     settings.first_line(os.path.join(directory, "selector")) or ""):
+        with contextlib.suppress(RequestTrouble):
+            if admin_keys.checked_selector(selector) != own:
+                yield selector
+
+
+def rename_command(place, key, selector):
+    """The commands that give a key a name that makes another selector of it."""
+    file = os.path.basename(os.fsdecode(key.path))
+    command = (f"cd {os.path.dirname(os.fsdecode(key.path))} && "
+               f"ln {file} {selector}.new && mv -f {selector}.new {selector}")
+    if selector != place.name:
+        command += f" && ln -s {selector} {place.name}.new && mv -f {place.name}.new {place.name}"
+    return command
 
 
 def parsed(texts, name):

@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from lib import admin_check, crypto_openssl
+from lib import admin_check, admin_keys, crypto_openssl, settings
 from tests import rspawn, signing
 from tests.administrator import DOMAIN, GROUP, Administrator, records
 from tests.dns_server import DnsServer
@@ -52,6 +52,13 @@ class Host(Administrator):
         (self.prefix / "installed").write_text(
             f"qmail={self.directory}\nremote={remote}\nlauncher={self.remote}\n"
             f"original={self.bin}/qmail-remote.orig\npython={rspawn.PYTHON}\n")
+
+    def make_next(self):
+        """-> what rotate prints of the next key, s2."""
+        return self.succeed("rotate", DOMAIN, "--selector", "s2", "--group", GROUP)
+
+    def publish(self, output):
+        self.zone.update({name: [text] for name, text in records(output).items()})
 
     @property
     def key(self):
@@ -128,6 +135,77 @@ def test_settings_from_control_files(host):
     (host.control / "dkimcanon").write_text("simple/simple\n")
     assert (f"ok   DKIMCANON: simple/simple, from {host.control}/dkimcanon"
             in host.run("check").stdout)
+
+
+def next_without_record(host):
+    host.make_next()
+
+
+def next_with_record(host):
+    host.publish(host.make_next())
+
+
+def first_key_waits(host):
+    (host.keys / DOMAIN / "default").rename(host.keys / DOMAIN / "default.next")
+
+
+def first_key_waits_for_record(host):
+    first_key_waits(host)
+    no_record(host)
+
+
+def next_is_gone(host):
+    host.make_next()
+    (host.keys / DOMAIN / "s2").unlink()
+
+
+def next_readable(host):
+    host.make_next()
+    (host.keys / DOMAIN / "s2").chmod(0o644)
+
+
+def rotated(host):
+    host.publish(host.make_next())
+    host.succeed("rotate", DOMAIN, "--activate")
+
+
+def former_withdrawn_early(host):
+    rotated(host)
+    no_record(host)
+
+
+def former_gone(host):
+    rotated(host)
+    host.key.unlink()
+
+
+def former_not_needed(host):
+    rotated(host)
+    (host.control / "queuelifetime").write_text("0\n")
+
+
+def older_tools_link(host):
+    """As sagredo's script made it; that tool took the link's name for the selector."""
+    host.key.rename(host.key.with_name("rsa.private_default"))
+    (host.keys / DOMAIN / "default").unlink()
+    (host.keys / DOMAIN / "default").symlink_to("rsa.private_default")
+    host.zone[f"default._domainkey.{DOMAIN}"] = [host.text]
+    no_record(host)
+
+
+def older_tools_selector(host, selector="s2014"):
+    """As Joerg Backschues' script made it, with a link by the whole path."""
+    host.key.rename(host.key.with_name("rsa.private_" + selector))
+    (host.keys / DOMAIN / "default").unlink()
+    (host.keys / DOMAIN / "default").symlink_to(host.key.with_name("rsa.private_" + selector))
+    host.zone[f"{selector}._domainkey.{DOMAIN}"] = [host.text]
+    no_record(host)
+
+
+def older_tools_selector_in_a_file(host):
+    (host.keys / DOMAIN / "selector").write_text("old\n")
+    host.zone[f"old._domainkey.{DOMAIN}"] = [host.text]
+    no_record(host)
 
 
 def world_readable(host):
@@ -272,6 +350,22 @@ def no_qmail(host):
 
 # What is done to the host -> findings that must be there: (level, words of subject and text).
 DAMAGE = {
+    next_without_record: [("warn", "s2._domainkey.example.com is not in the DNS")],
+    next_with_record: [("warn", "default.next does not sign yet, but its record is in the DNS")],
+    first_key_waits: [("warn", "default.next does not sign yet, but its record is in the DNS"),
+                      ("FAIL", "example.com its key does not sign yet, so its mail is not"),
+                      ("FAIL", "qmail-remote sent the message unsigned")],
+    first_key_waits_for_record: [("warn", "s1._domainkey.example.com is not in the DNS"),
+                                 ("FAIL", "example.com its key does not sign yet")],
+    next_is_gone: [("FAIL", "default.next is a link to nothing")],
+    next_readable: [("warn", "s2 others can read it")],
+    former_withdrawn_early: [("FAIL", "s1._domainkey.example.com is not in the DNS")],
+    former_gone: [("FAIL", "default.former is a link to nothing")],
+    former_not_needed: [("warn", "default.former has not been needed since 20")],
+    older_tools_link: [("FAIL", "rsa.private_default._domainkey.example.com is not in the DNS, but "
+                        "default._domainkey.example.com has this key")],
+    older_tools_selector: [("FAIL", "but s2014._domainkey.example.com has this key")],
+    older_tools_selector_in_a_file: [("FAIL", "but old._domainkey.example.com has this key")],
     world_readable: [("warn", "s1 others can read it")],
     group_writable: [("FAIL", "s1 others than its owner can change it")],
     directory_writable: [("FAIL", "example.com others than its owner can change it")],
@@ -327,6 +421,41 @@ def test_damage(host, damage):
                     and words in f"{finding['subject']} {finding['text']}"]
         assert matching, (words, found)
         assert all(finding["remedy"] for finding in matching)
+
+
+@pytest.mark.parametrize("damage, selector", [
+    (older_tools_link, "default"), (older_tools_selector, "s2014"),
+    (older_tools_selector_in_a_file, "old")], ids=lambda value: getattr(value, "__name__", value))
+def test_older_tools_selector_is_mended(host, damage, selector):
+    """By the remedy, literally."""
+    damage(host)
+    _, found = host.findings()
+    (remedy,) = {finding["remedy"] for finding in found if "has this key" in finding["text"]}
+    subprocess.run(["/bin/sh", "-euc", remedy], check=True)
+    status, found = host.findings()
+    if os.geteuid() != 0:
+        found = [finding for finding in found if "belongs to user" not in finding["text"]]
+    assert (status, found) == (1, [])
+    assert f"s={selector} " in host.succeed("why", DOMAIN)
+
+
+def test_key_is_changed(host):
+    """With both records in the DNS, nothing is to be complained about."""
+    rotated(host)
+    status, found = host.findings()
+    if os.geteuid() != 0:
+        found = [finding for finding in found if "belongs to user" not in finding["text"]]
+    assert (status, found) == (1, [])
+
+
+def test_domain_below(host):
+    """The key of a domain above signs, as why says."""
+    status, found = host.findings("lists.example.com")
+    assert status == 1 and not [finding for finding in found if finding["level"] == "FAIL"]
+    assert (f"ok   lists.{DOMAIN}: has no key that signs, so that of {DOMAIN} does"
+            in host.run("check", f"lists.{DOMAIN}").stdout)
+    no_record(host)
+    assert host.findings("lists.example.com")[0] == 2
 
 
 def test_domains_found(host):
@@ -386,6 +515,21 @@ def test_eyes_of_the_signer(open_directory, monkeypatch, mode, of_directory, lev
     (finding,) = admin_check.reading_findings(path)
     assert finding.level == level
     assert (os.geteuid(), os.getegid()) == (0, 0) and os.getgroups() == GROUPS
+
+
+def test_key_that_only_others_may_read(open_directory):
+    """Whoever may not look says nothing of it but who may."""
+    if os.geteuid() != 0:
+        pytest.skip("needs to be root")
+    in_force = settings.Settings({"DKSIGN": f"{open_directory}/%/default"})
+    directory = os.path.join(open_directory, DOMAIN)
+    os.mkdir(directory, 0o700)
+    with open(os.path.join(directory, "default"), "w", encoding="ascii"):
+        pass
+    with admin_check.eyes_of(admin_check.Account(65534, 65534)):
+        assert admin_keys.domains(in_force["DKSIGN"]) == [DOMAIN]
+        (finding,) = admin_check.domain_findings(DOMAIN, in_force, None)
+    assert (finding.level, finding.remedy) == ("warn", "run this as root")
 
 
 GROUPS = os.getgroups()
