@@ -4,7 +4,7 @@
 import os
 
 from . import address, admin_keys, message, outbound
-from .errors import CryptoTrouble, KeyTrouble
+from .errors import CryptoTrouble, KeyTrouble, SettingTrouble
 from .settings import PROTOCOLS
 
 # The settings that decide what is signed, and how.
@@ -24,9 +24,8 @@ def why(header, envelope_sender, in_force):
     """How the signer treats a message -> (lines, whether it signs).
 
     header: message.Header; envelope_sender: bytes; in_force: settings.Settings
-    Raises SettingTrouble.
+    Raises SettingTrouble where a setting can't be read.
     """
-    protocols = in_force.words("DKPROTOCOLS", PROTOCOLS)
     candidates = {"dkim": outbound.dkim_candidates(header, envelope_sender),
                   "domainkeys": outbound.domainkeys_candidates(header)}
     lines = origins(header, envelope_sender)
@@ -39,10 +38,13 @@ def why(header, envelope_sender, in_force):
             verdicts.append(f"not signed as {plan.withheld.decode()}: the message came from outside "
                             "without a good signature of that domain (DKFORWARDED)")
         loaded = dict(zip(PROTOCOLS, outbound.load_keys(plan)))
+        protocols = in_force.words("DKPROTOCOLS", PROTOCOLS)
         for protocol in PROTOCOLS:
             verdicts.append(verdict(protocol, protocol in protocols, candidates[protocol],
                                     loaded[protocol]))
-    except (KeyTrouble, CryptoTrouble) as trouble:
+        if any(loaded.values()):
+            check_terms(in_force, loaded["dkim"])
+    except (KeyTrouble, CryptoTrouble, SettingTrouble) as trouble:
         treatment = "is sent unsigned" if in_force.unsigned_on_error() else "is deferred"
         return lines + [f"the message {treatment}: {trouble}"] + settings_lines(in_force), False
     flaw = header.flaw or address.author_flaw(header)
@@ -50,6 +52,18 @@ def why(header, envelope_sender, in_force):
     if flaw and any(loaded.values()):
         verdicts = [f"not signed, though there is a key: {flaw}, so verifiers would not agree"]
     return lines + verdicts + settings_lines(in_force), signs
+
+
+def check_terms(in_force, of_dkim):
+    """Raises SettingTrouble where a setting that signatures need makes no sense.
+
+    of_dkim: whether there are DKIM signatures
+    """
+    in_force.canonicalization()
+    if of_dkim:
+        in_force.seconds("DKIMEXPIRE")
+        outbound.header_list(in_force["DKIMHEADERS"])
+        outbound.identity(in_force)
 
 
 def origins(header, envelope_sender):

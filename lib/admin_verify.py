@@ -55,12 +55,14 @@ def dkim_lines(verification):
     of_header, of_body = verification.canonicalizations
     lines = [f"  canonicalization: {of_header} for the header, {of_body} for the body",
              "  header fields that it covers:"]
-    left = list(verification.selected)
+    left, seen = list(verification.selected), set()
     for name in verification.names:
         if left and left[0][0] == name:
             lines.append("    " + printable(left.pop(0)[1]))
+            seen.add(name)
         else:
-            lines.append(f"    (no {name.decode('ascii')}: adding one breaks the signature)")
+            no = "no other" if name in seen else "no"
+            lines.append(f"    ({no} {name.decode('ascii')}: adding one breaks the signature)")
     computed, claimed = verification.hashed_body.digest(), verification.body_hash
     limit = "" if verification.length is None else f", of which l= covers {verification.length}"
     return lines + [

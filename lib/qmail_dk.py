@@ -82,10 +82,9 @@ def check(options, in_force):
                or admin_keys.domains(in_force["DKSIGN"]))
     installation = admin_installation.recorded()
     running = admin_running.rspawn()
-    lookup = resolver(in_force)
-    findings = admin_check.resolver_findings(lookup, in_force)
+    findings = admin_check.resolver_findings(resolver(in_force), in_force)
     for domain in domains:
-        findings += admin_check.domain_findings(domain, in_force, lookup)
+        findings += admin_check.domain_findings(domain, in_force, resolver(in_force))
     if not domains:
         findings.append(admin_check.no_domain(in_force))
     findings += admin_installation.findings(installation, in_force, running)
@@ -176,15 +175,17 @@ def verify(options, in_force):
 
 
 def why(options, in_force):
-    """Says how the signer treats a domain's mail, or a message."""
-    name = options.domain_or_file
+    """Says how the signer treats the mail of a domain or an author, or a message."""
+    name = options.subject
     if name == STREAM:
         header, _ = message_on(spool.from_start(0))
     elif os.path.isfile(name):
         with open(name, "rb") as file:
             header, _ = message_on(file.fileno())
+    elif "/" in name:
+        raise RequestTrouble(f"{name} is not a file")
     else:
-        header = admin_explain.header_of(admin_keys.checked_domain(name))
+        header = admin_explain.header_of(admin_keys.checked_domain(name.rpartition("@")[2]))
     maillog.terminal = True
     lines, signs = admin_explain.why(header, os.fsencode(options.sender), in_force)
     print("\n".join(lines))
@@ -199,14 +200,17 @@ def message_on(fd):
 def resolver(in_force):
     """The look-up function: of a name (bytes) -> results.TxtAnswer.
 
+    Its look-ups together have the time that those of one message have.
     Whatever hinders a look-up is in the answer: the rest can still be checked.
     """
-    dns_of_deliveries = lookups.Lookups(in_force["DNSCACHEIP"], in_force.seconds("DKTIMEOUT"))
+    made = []
 
     def lookup(name):
         try:
             from lib import dkimpy      # noqa: F401, which reads what is found
-            return dns_of_deliveries.txt(name)
+            if not made:
+                made.append(lookups.Lookups(in_force["DNSCACHEIP"], in_force.seconds("DKTIMEOUT")))
+            return made[0].txt(name)
         except (ImportError, SettingTrouble) as trouble:
             return results.TxtAnswer("temporary", [], str(trouble))
     return lookup
@@ -257,7 +261,7 @@ def parser():
     signing.add_argument("--sender", default="", help="envelope sender")
     verb(verify)
     explaining = verb(why)
-    explaining.add_argument("domain_or_file", metavar="domain|file", help="- is standard input")
+    explaining.add_argument("subject", metavar="domain|address|file", help="- is standard input")
     explaining.add_argument("--sender", default="", help="envelope sender")
     return top
 
@@ -267,6 +271,11 @@ def main(arguments):
     for number in signal.SIGHUP, signal.SIGTERM:
         signal.signal(number, lambda number, frame: sys.exit(128 + number))    # tidies up
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if sys.stderr is None:      # closed; print() would take the other
+        sys.stderr = open(os.devnull, "w", encoding="ascii")
+    if sys.stdout is None:
+        print("qmail-dk: standard output is closed", file=sys.stderr)
+        return TROUBLE
     for stream in sys.stdout, sys.stderr:
         stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
@@ -278,13 +287,19 @@ def main(arguments):
     except RequestTrouble as trouble:
         code, reason = MISUSED, str(trouble)
     except OSError as trouble:
-        code, reason = TROUBLE, f"{trouble.filename or 'trouble'}: {trouble.strerror}"
+        code, reason = TROUBLE, f"{trouble.filename or 'input or output'}: {trouble.strerror}"
+        drop_output()
     except (Trouble, ImportError) as trouble:
         code, reason = TROUBLE, str(trouble)
     except KeyboardInterrupt:
         code, reason = 128 + signal.SIGINT, "interrupted"
     print("qmail-dk: " + " ".join(reason.split()), file=sys.stderr)
     return code
+
+
+def drop_output():
+    """What is not written yet won't be: Python would try once more, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -340,6 +340,10 @@ def bad_setting(host):
     host.environment["DKPROTOCOLS"] = "dkim domainkey"
 
 
+def bad_timeout(host):
+    host.environment["DKTIMEOUT"] = "soon"
+
+
 def bad_control_file(host):
     (host.control / "dkimcanon").mkdir()
 
@@ -402,6 +406,8 @@ DAMAGE = {
     python_gone: [("FAIL", "/no/such/python the interpreter"),
                   ("FAIL", "trial example.com deferred")],
     bad_setting: [("FAIL", "settings DKPROTOCOLS: 'domainkey' is not one of")],
+    bad_timeout: [("FAIL", "settings DKTIMEOUT: 'soon' is not a number of seconds"),
+                  ("FAIL", "resolver 127.0.0.1"), ("FAIL", "trial example.com")],
     bad_control_file: [("FAIL", "DKIMCANON unable to read")],
     key_for_all_domains: [("warn", "keys DKSIGN names a key for all domains")],
     bad_resolver: [("FAIL", "resolver rubbish gives no answer: DNSCACHEIP"),

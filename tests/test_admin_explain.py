@@ -61,6 +61,18 @@ WHY = {
         "the message is deferred: DKSIGN names /no/such/key, which does not exist"]),
     "unsigned": ({"DKSIGN": "/no/such/key", "DKONERROR": "unsigned"}, MESSAGE, "", 1, [
         "the message is sent unsigned: DKSIGN names"]),
+    "setting without sense": ({"DKIMCANON": "strict"}, MESSAGE, "", 1, [
+        "the message is deferred: DKIMCANON: 'strict' is not HEADER/BODY"]),
+    "protocols without sense": ({"DKPROTOCOLS": "dkim2"}, MESSAGE, "", 1, [
+        "the message is deferred: DKPROTOCOLS: 'dkim2' is not one of"]),
+    "headers without sense": ({"DKIMHEADERS": "From:"}, MESSAGE, "", 1, [
+        "the message is deferred: DKIMHEADERS: 'From:' is not"]),
+    "headers without sense, without DKIM": (
+        {"DKIMHEADERS": "From:", "DKPROTOCOLS": "domainkeys"}, MESSAGE, "", 0, [
+            "domainkeys: signed by d=example.com"]),
+    "setting without sense, no key": (
+        {"DKIMCANON": "strict"}, b"From: joe@example.net\n\n", "", 1, [
+            "dkim: not signed: no usable key for example.net"]),
     "header too long": ({}, b"x: y\n" * 300_000 + MESSAGE, "", 1, ["From: field: none"]),
 }
 
@@ -88,13 +100,22 @@ def test_why(admin, tmp_path, name):
 
 def test_why_domain(admin):
     assert "dkim: signed by d=example.com s=s1" in admin.succeed("why", "Lists.Example.com")
+    assert admin.succeed("why", "joe@example.com") == admin.succeed("why", DOMAIN)
     done = admin.run("why", "example.org")
     assert done.returncode == 1 and "no usable key for example.org" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["example", "../etc", "/etc", "no-such-file"])
-def test_why_of_neither(admin, name):
-    assert "is not a domain name" in admin.refused("why", name)
+def test_why_domain_in_the_directory_of_keys(admin):
+    """Where there is a directory of that name."""
+    assert "dkim: signed by d=example.com" in admin.succeed("why", DOMAIN, cwd=admin.keys)
+
+
+@pytest.mark.parametrize("name, words", [
+    ("example", "is not a domain name"), ("no-such-file", "is not a domain name"),
+    ("joe@", "is not a domain name"), ("../etc", "is not a file"), ("/etc", "is not a file"),
+    ("/no/such/file", "is not a file")])
+def test_why_of_neither(admin, name, words):
+    assert words in admin.refused("why", name)
 
 
 def test_sign(admin):
@@ -129,7 +150,8 @@ def test_verify(admin):
     assert dkim.startswith("signature 1: dkim d=example.com s=s1 a=rsa-sha256\n"
                            "  canonicalization: relaxed for the header, relaxed for the body\n")
     encoded = base64.b64encode(hashlib.sha256(b"Hello.\r\n").digest()).decode()
-    for words in ("    From: joe@example.com\n    (no from: adding one breaks the signature)\n",
+    for words in ("    From: joe@example.com\n    (no other from: adding one breaks the signature)\n",
+                  "    (no cc: adding one breaks the signature)\n",
                   "  body: 8 bytes in canonical form\n"
                   f"    hash as computed: {encoded}\n    bh= as signed:    {encoded}\n",
                   "  DNS: s1._domainkey.example.com: 1 TXT\n    v=DKIM1; k=rsa; p=MII",
@@ -221,6 +243,27 @@ def test_verify_odd_messages(admin, message, words):
 def test_verify_without_stdin(admin):
     done = admin.run("verify", stdin=None, command=["sh", "-c", 'exec "$@" <&-', "sh"])
     assert done.returncode == 111 and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_descriptors(admin, closed):
+    done = admin.run("dns", DOMAIN, command=["sh", "-c", f'exec "$@" {closed}', "sh"])
+    if ">&-" in closed.split():
+        assert (done.returncode, done.stdout) == (111, "")
+        assert done.stderr in ("", "qmail-dk: standard output is closed\n")
+    else:
+        assert (done.returncode, done.stderr) == (0, "") and "p=MII" in done.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["dns", DOMAIN], ["verify"], ["sign"]], ids=str)
+def test_full_output(admin, arguments):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([admin.command, *arguments], input=MESSAGE, stdout=full,
+                              stderr=subprocess.PIPE, env=admin.environment)
+    lines = [line for line in done.stderr.decode().splitlines() if ": signed: " not in line]
+    assert (done.returncode, lines) == (
+        111, ["qmail-dk: input or output: No space left on device"])
 
 
 def test_reader_that_goes_away(admin):
