@@ -67,8 +67,7 @@ fail() {
 }
 
 misused() {
-	printf 'install.sh: %s\n\n' "$*" >&2
-	usage >&2
+	printf 'install.sh: %s; ./install.sh help shows the usage\n' "$*" >&2
 	exit 2
 }
 
