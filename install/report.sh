@@ -104,23 +104,32 @@ explain_next_steps() {
 		Restart qmail to switch the resident signer on.
 		END
 	fi
+	if [ -n "$sign" ]; then
+		cat <<-END
+
+		Mail of domains that have a key is signed.  To make one, and to see that all is well:
+		  $bindir/qmail-dk keygen DOMAIN
+		  $bindir/qmail-dk check
+		END
+	fi
 	[ -n "$verify" ] || return 0
 	if [ -n "$knows_queue" ]; then
 		cat <<-END
 
 		To verify, let the run script of qmail-smtpd export
 		  QMAILQUEUE=$prefix/bin/qmail-dk-verify
-		  DKVERIFY=DEGIJKfh
+		  DKVERIFY=-
 		or set both in tcprules:
-		  :allow,QMAILQUEUE="$prefix/bin/qmail-dk-verify",DKVERIFY="DEGIJKfh"
-		DKVERIFY says which results are refused; "-" refuses none and marks all.
+		  :allow,QMAILQUEUE="$prefix/bin/qmail-dk-verify",DKVERIFY="-"
 		END
+		explain_letters
 	elif [ -n "$(recorded queue_original)" ]; then
 		cat <<-END
 
-		To verify, let the run script of qmail-smtpd export DKVERIFY=DEGIJKfh: the results
-		that are refused; "-" refuses none and marks all.
+		To verify, let the run script of qmail-smtpd export
+		  DKVERIFY=-
 		END
+		explain_letters
 	else
 		cat <<-END
 
@@ -128,4 +137,11 @@ explain_next_steps() {
 		  ./install.sh --verify
 		END
 	fi
+}
+
+explain_letters() {
+	cat <<-END
+	"-" refuses nothing and marks all mail; DEGIJKfh is strict (doc/verifying).
+	It needs memory: softlimit -m 100000000
+	END
 }

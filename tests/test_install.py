@@ -36,7 +36,8 @@ def notqmail(directory):
 
 def test_install_twice_and_uninstall(any_host):
     before = manifest(any_host.qmail)
-    any_host.install()
+    said = any_host.install()
+    assert f"{any_host.prefix.parent.parent}/bin/qmail-dk keygen DOMAIN\n" in said
     assert any_host.deliver() == SIGNED
     code, text = any_host.status()
     assert code == 0 and "signing:   on: " in text
