@@ -28,10 +28,10 @@ verb_install() {
 	prepare_release
 	try_signers
 	prepare_launchers
+	unfinished=''		# launchers that deliveries use may name it from here on
 	install_programs
 	[ -z "$resident_server" ] || prepare_service
 	write_record
-	unfinished=''
 	switch_on
 	[ -z "$dry_run" ] || return 0
 	remove_old

@@ -99,6 +99,24 @@ def test_upgrade(host):
     assert str(releases[-1]) in host.launcher.read_text()
 
 
+def test_upgrade_that_ends_half_way(notqmail):
+    """When the new launchers are there already: what they name must stay."""
+    notqmail.install()
+    launcher = notqmail.prefix / "bin" / "qmail-remote"
+    edited = notqmail.checkout / "lib" / "errors.py"
+    edited.write_text(edited.read_text() + "# a new version\n")
+    manual = notqmail.prefix.parent.parent / "share" / "man"
+    shutil.rmtree(manual)
+    manual.write_text("no directory, so the manual can't be installed\n")
+    assert notqmail.run("--sign").returncode != 0
+    assert "release-0.1.2" in launcher.read_text()
+    assert notqmail.deliver(launcher) == SIGNED
+
+    manual.unlink()
+    notqmail.install()
+    assert notqmail.status()[0] == 0 and notqmail.deliver(launcher) == SIGNED
+
+
 def test_compiled_for_users_who_cannot_write(host):
     host.install()
     release = pathlib.Path(host.recorded("release"))
