@@ -99,6 +99,8 @@ def qmail_findings(qmail=settings.QMAIL):
             rspawn += ".orig"
         if mentions(rspawn, b"QMAILREMOTE"):
             kind = "notqmail 1.08 or later: QMAILQUEUE and QMAILREMOTE"
+    except PermissionError:
+        return [Finding(WARN, qmail, "only root can see which qmail this is", "run this as root")]
     except OSError as error:
         return [Finding(FAIL, qmail, f"no qmail is to be seen there: {error.strerror}",
                         "run ./install.sh --qmail DIR with qmail's home")]
@@ -113,8 +115,11 @@ def mentions(path, text):
 
 def launcher_findings(installation, running):
     """Whether qmail runs our launcher."""
+    if installation.remote == installation.launcher:
+        return [Finding(WARN, installation.remote, "is prepared, but not switched on: qmail does "
+                        "not run it, so mail is not signed", "run ./install.sh --sign")]
     if installation.remote != BY_ENVIRONMENT:
-        return [launcher_finding(installation.remote)]
+        return [launcher_finding(installation.remote)] + bypass_findings(installation, running)
     if running is None:
         return [Finding(WARN, BY_ENVIRONMENT, "no running qmail-rspawn whose environment could be "
                         "seen", "start qmail, and run this as root")]
@@ -122,6 +127,16 @@ def launcher_findings(installation, running):
         return [Finding(FAIL, BY_ENVIRONMENT, "is not in the environment of qmail-rspawn",
                         "see that qmail's run script exports it, and restart qmail")]
     return [launcher_finding(running.environment[BY_ENVIRONMENT])]
+
+
+def bypass_findings(installation, running):
+    """Whether qmail runs something else than what is in the place of qmail-remote."""
+    other = running.environment.get(BY_ENVIRONMENT) if running else None
+    if other in (None, "", installation.remote):
+        return []
+    return [Finding(WARN, BY_ENVIRONMENT, f"names {other}, which qmail-rspawn runs instead of "
+                    f"{installation.remote}", f"see that it ends in running {installation.remote}, "
+                    "or take it out of qmail's run script, and restart qmail")]
 
 
 def launcher_finding(path):
@@ -208,6 +223,8 @@ def setting_findings(in_force, running):
         if source == "environment":
             source += " of this command" if name in os.environ else " of qmail-rspawn"
         found.append(Finding(OK, name, f"{value or '(empty)'}, from {source}"))
+    found.append(Finding(OK, "settings", "the verifier has those of qmail-smtpd's environment, "
+                         "which can't be seen here, before these"))
     for reader in READERS:
         try:
             reader(in_force)

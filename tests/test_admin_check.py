@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from lib import admin_check, admin_keys, crypto_openssl, settings
+from lib import admin_check, admin_installation, admin_keys, crypto_openssl, settings
 from tests import rspawn, signing
 from tests.administrator import DOMAIN, GROUP, Administrator, records
 from tests.dns_server import DnsServer
@@ -50,7 +50,8 @@ class Host(Administrator):
 
     def record_installation(self, remote):
         (self.prefix / "installed").write_text(
-            f"qmail={self.directory}\nremote={remote}\nlauncher={self.remote}\n"
+            f"qmail={self.directory}\nremote={remote}\n"
+            f"launcher={self.prefix}/bin/qmail-remote\n"
             f"original={self.bin}/qmail-remote.orig\npython={rspawn.PYTHON}\n")
 
     def make_next(self):
@@ -113,6 +114,35 @@ def test_running_qmail(host):
         output = host.run("check").stdout
         process.kill()
     assert "FAIL QMAILREMOTE: is not in the environment of qmail-rspawn" in output
+
+
+def test_qmail_runs_something_else(host):
+    """By a variable that another tool needed; the launcher is in its place all the same."""
+    shutil.copy(shutil.which("sleep"), host.bin / "qmail-rspawn")
+    environment = {**host.environment, "QMAILREMOTE": "/var/qmail/bin/spawn-filter"}
+    with subprocess.Popen([host.bin / "qmail-rspawn", "60"], env=environment) as process:
+        status, found = host.findings()
+        process.kill()
+    assert status == 1 and "names /var/qmail/bin/spawn-filter, which" in str(found)
+
+
+def test_not_switched_on(host):
+    """After ./install.sh --verify."""
+    host.record_installation(f"{host.prefix}/bin/qmail-remote")
+    (host.prefix / "bin").mkdir()
+    shutil.copy(host.remote, host.prefix / "bin")
+    status, found = host.findings()
+    assert status == 1 and "not switched on" in str(found)
+    assert "run ./install.sh --sign" in str(found)
+
+
+def test_which_qmail_only_root_can_see(open_directory):
+    if os.geteuid() != 0:
+        pytest.skip("needs to be root")
+    os.mkdir(f"{open_directory}/bin", 0o700)
+    with admin_check.eyes_of(admin_check.Account(65534, 65534)):
+        (finding,) = admin_installation.qmail_findings(open_directory)
+    assert (finding.level, finding.remedy) == ("warn", "run this as root")
 
 
 def test_what_it_says(host):
