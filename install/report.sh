@@ -104,12 +104,14 @@ explain_next_steps() {
 		Restart qmail to switch the resident signer on.
 		END
 	fi
+	command=$bindir/qmail-dk
+	[ "$(readlink "$command")" = "$prefix/bin/qmail-dk" ] || command=$prefix/bin/qmail-dk
 	if [ -n "$sign" ]; then
 		cat <<-END
 
 		Mail of domains that have a key is signed.  To make one, and to see that all is well:
-		  $bindir/qmail-dk keygen DOMAIN
-		  $bindir/qmail-dk check
+		  $command keygen DOMAIN
+		  $command check
 		END
 	fi
 	[ -n "$verify" ] || return 0

@@ -122,8 +122,9 @@ install_programs() {
 	fi
 	if [ "$bindir" != "$prefix/bin" ] && [ "$(readlink "$bindir/qmail-dk")" != "$prefix/bin/qmail-dk" ]
 	then
-		if [ -e "$bindir/qmail-dk" ] && [ ! -L "$bindir/qmail-dk" ]; then
-			warn "$bindir/qmail-dk is there and not of this program: left as it is"
+		if [ -e "$bindir/qmail-dk" ]; then
+			warn "$bindir/qmail-dk is there and not of this installation: left as it is;" \
+				"the command for $qmail is $prefix/bin/qmail-dk"
 		elif planned "Link $bindir/qmail-dk to $prefix/bin/qmail-dk"; then
 			mkdir -p "$bindir"
 			ln -sf "$prefix/bin/qmail-dk" "$bindir/qmail-dk"

@@ -126,6 +126,24 @@ def test_compiled_for_users_who_cannot_write(host):
         assert path.stat().st_mode & 0o022 == 0 and path.stat().st_mode & 0o044 == 0o044
 
 
+def test_two_qmails(host):
+    """The command of the first stays its own."""
+    host.install()
+    command = host.prefix.parent.parent / "bin" / "qmail-dk"
+    first = os.readlink(command)
+    shutil.copytree(host.qmail, host.directory / "qmail2")
+    (host.directory / "qmail2" / "bin" / "qmail-remote").unlink()
+    shutil.copy(host.original, host.directory / "qmail2" / "bin" / "qmail-remote")
+    for name in "qmail-remote.orig", "qmail-remote.launcher":
+        (host.directory / "qmail2" / "bin" / name).unlink()
+    second = ["--qmail", str(host.directory / "qmail2"), "--prefix", f"{host.prefix}2"]
+    done = subprocess.run(["sh", host.checkout / "install.sh", "--sign", *second],
+                          env=host.environment, capture_output=True, text=True)
+    assert done.returncode == 0 and f"{host.prefix}2/bin/qmail-dk" in done.stderr
+    assert f"{host.prefix}2/bin/qmail-dk keygen DOMAIN\n" in done.stdout
+    assert os.readlink(command) == first and os.path.exists(f"{host.prefix}2/bin/qmail-dk")
+
+
 def test_restrictive_umask_of_the_checkout(host):
     for path in [host.checkout, *host.checkout.rglob("*")]:
         path.chmod(path.stat().st_mode & 0o700)
