@@ -334,6 +334,24 @@ def test_coming_from(name, tmp_path):
     assert {verdict.result for verdict in verdicts} <= {"pass", "unsupported"}
 
 
+def test_permissions_of_coming_from(tmp_path):
+    """Keys that are links to a file of another tool's: qmailr can read it, and nobody else."""
+    if os.geteuid() != 0:
+        pytest.skip("needs to be root")
+    host = OlderHost(tmp_path, {"/var/qmail/control/dkim/global.key": KEY,
+                                f"{ETC}/dkim1": "-> /var/qmail/control/dkim/global.key",
+                                f"{ETC}/default": "-> dkim1"})
+    key = pathlib.Path(host.rooted("/var/qmail/control/dkim/global.key"))
+    key.chmod(0o604)
+    os.chown(key, 65534, 0)
+    commands = re.findall(r"^  (?:chown|chmod) .*$", text("coming-from").partition("=\n")[2], re.M)
+    script = host.rooted("\n".join(commands)).replace(":qmail", ":65534")
+    subprocess.run(["/bin/sh", "-eu"], input=script.encode(), check=True)
+    for path, mode in ((key, 0o640), (pathlib.Path(host.rooted(ETC)), 0o750)):
+        state = path.stat()
+        assert (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (0, 65534, mode)
+
+
 @pytest.mark.parametrize("name", [name for name, row in OLDER_TOOLS.items()
                                   if row[2] is not None])
 def test_coming_from_needs_its_steps(name, tmp_path):
