@@ -120,9 +120,10 @@ def read_key(place, suffix, remedy):
             return None, findings       # it need not be readable to whoever asks
         return None, findings + [Finding(FAIL, path, str(trouble), remedy)]
     if key is None:
-        return None, findings + [Finding(
-            FAIL, path, "is a link to nothing" + ("" if suffix else ", so nothing is signed"),
-            f"rm {path}" + ("" if suffix else f"; qmail-dk keygen {place.domain}"))]
+        if suffix:
+            return None, [Finding(WARN, path, "is a link to nothing", f"rm {path}")]
+        return None, findings + [Finding(FAIL, path, "is a link to nothing, so nothing is signed",
+                                         f"rm {path}; qmail-dk keygen {place.domain}")]
     return key, findings + permission_findings(os.fsdecode(key.path)) + size_findings(key)
 
 

@@ -22,7 +22,8 @@ QUEUE_LIFETIME = 604800     # seconds, qmail-send's default
 class Former(NamedTuple):
     """A key that has been replaced.
 
-    selector: str; replaced: when, seconds since 1970; files: paths of it
+    selector: str; replaced: when, seconds since 1970
+    files: paths of it, the link first where it has one
     """
     selector: str
     replaced: float
@@ -93,6 +94,15 @@ def former_key(place):
         files.append(path)
     # Its inode last changed when it was replaced, whether it is a link or a file.
     return Former(selector, os.lstat(former).st_ctime, files)
+
+
+def others_that_use(former, patterns):
+    """The links by which other domains sign with the key of a Former.  patterns: DKSIGN"""
+    file = os.path.realpath(former.files[-1])
+    return [place.path + suffix
+            for domain in admin_keys.domains(patterns)
+            for place in admin_keys.places(domain, patterns) for suffix in ("", NEXT)
+            if os.path.realpath(place.path + suffix) == file]
 
 
 def queue_lifetime(control):

@@ -121,20 +121,24 @@ def rotate(options, in_force):
 
 
 def activate(place, options, in_force):
-    """Makes the next key sign, if its record is in the DNS."""
+    """Makes the next key sign, if qmail-remote can read it and its record is in the DNS."""
     key = admin_rotate.next_key(place)
+    refuse_failures(admin_check.reading_findings(place.path + NEXT))
     if not options.force:
-        findings = (admin_check.reading_findings(place.path + NEXT)
-                    + admin_check.record_findings(key, resolver(in_force)))
-        for finding in admin_findings.failures(findings):
-            raise RequestTrouble(f"not activated: {finding.subject}: {finding.text}; "
-                                 f"remedy: {finding.remedy}, or --force")
+        refuse_failures(admin_check.record_findings(key, resolver(in_force)), ", or --force")
     admin_rotate.activate(place)
     key = place.key()
     print(f"{os.fsdecode(key.path)} signs from now on; next: "
           + (admin_keys.rotate_command(key, "--retire") if admin_keys.is_there(place.path + FORMER)
              else f"qmail-dk check {place.domain}"))
     return 0
+
+
+def refuse_failures(findings, otherwise=""):
+    """Raises RequestTrouble for the first of findings that fails.  otherwise: another remedy"""
+    for finding in admin_findings.failures(findings):
+        raise RequestTrouble(f"not activated: {finding.subject}: {finding.text}; "
+                             f"remedy: {finding.remedy}{otherwise}")
 
 
 def retire(place, in_force):
@@ -144,8 +148,13 @@ def retire(place, in_force):
     print(f"{former.selector} was replaced on {admin_rotate.date(former.replaced)}.\n"
           f"Mail that it signed may be in queues for {lifetime} seconds (control/queuelifetime).\n"
           f"1. Its record {admin_records.key_name(former.selector, place.domain)} must stay in the "
-          f"DNS until {admin_rotate.date(former.replaced + lifetime)}; then withdraw it.\n"
-          f"2. The private key is not needed any more: rm {' '.join(former.files)}")
+          f"DNS until {admin_rotate.date(former.replaced + lifetime)}; then withdraw it.")
+    others = admin_rotate.others_that_use(former, in_force["DKSIGN"])
+    if others:
+        print(f"2. The private key must stay, for others sign with it: {' '.join(others)}\n"
+              f"   Only its link here is not needed any more: rm {former.files[0]}")
+    else:
+        print(f"2. The private key is not needed any more: rm {' '.join(former.files)}")
     return 0
 
 

@@ -391,10 +391,10 @@ DAMAGE = {
                       ("FAIL", "qmail-remote sent the message unsigned")],
     first_key_waits_for_record: [("warn", "s1._domainkey.example.com is not in the DNS"),
                                  ("FAIL", "example.com its key does not sign yet")],
-    next_is_gone: [("FAIL", "default.next is a link to nothing")],
+    next_is_gone: [("warn", "default.next is a link to nothing")],
     next_readable: [("warn", "s2 others can read it")],
     former_withdrawn_early: [("FAIL", "s1._domainkey.example.com is not in the DNS")],
-    former_gone: [("FAIL", "default.former is a link to nothing")],
+    former_gone: [("warn", "default.former is a link to nothing")],
     former_not_needed: [("warn", "default.former has not been needed since 20")],
     older_tools_link: [("FAIL", "rsa.private_default._domainkey.example.com is not in the DNS, but "
                         "default._domainkey.example.com has this key")],

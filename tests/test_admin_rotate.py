@@ -199,6 +199,30 @@ def test_key_that_is_no_link(admin):
     assert output.partition("rm ")[2].split() == [str(admin.keys / DOMAIN / "default.former")]
 
 
+def test_key_of_several_domains(admin):
+    """It is not told to be removed, while a link of another domain leads to it."""
+    admin.keygen("s1")
+    other = admin.keys / "customer.example"
+    other.mkdir()
+    (other / "s1").symlink_to(admin.keys / DOMAIN / "s1")
+    (other / "default").symlink_to("s1")
+    make_next(admin)
+    admin.succeed("rotate", DOMAIN, "--activate", "--force")
+    output = admin.succeed("rotate", DOMAIN, "--retire")
+    assert f"must stay, for others sign with it: {other}/default\n" in output
+    assert output.partition("rm ")[2].split() == [str(admin.keys / DOMAIN / "default.former")]
+
+
+def test_unreadable_key_is_not_activated(admin):
+    """With --force neither, which is about the DNS: all mail of the domain would wait."""
+    if os.getuid() != 0:
+        pytest.skip("needs to be root")
+    os.chown(admin.directory / "queue" / "lock" / "tcpto", 65534, 65534)
+    admin.make_key("s1")
+    line = admin.refused("rotate", DOMAIN, "--activate", "--force")
+    assert "can't open it" in line and "--force" not in line
+
+
 def test_activation_that_was_interrupted(admin):
     """Between its two steps: the key is still the old one."""
     admin.keygen("s1")
