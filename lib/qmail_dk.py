@@ -29,7 +29,7 @@ STREAM = "-"
 
 
 def keygen(options, in_force):
-    """Makes a domain's first key."""
+    """Makes a domain's first key; once its record is in the DNS: rotate --activate."""
     domain = admin_keys.checked_domain(options.domain)
     place = admin_keys.free_place(domain, in_force["DKSIGN"], options.type)
     key = make_next(place, options)
@@ -102,7 +102,7 @@ def check(options, in_force):
 
 
 def rotate(options, in_force):
-    """Changes a domain's key, in three steps."""
+    """Changes a domain's key: makes the next one; then --activate; then --retire."""
     domain = admin_keys.checked_domain(options.domain)
     if options.force and not options.activate:
         raise RequestTrouble("--force goes with --activate")
@@ -245,8 +245,10 @@ def parser():
 
     def key_options(added):
         added.add_argument("--selector", help="its name; default: one with today's date")
-        added.add_argument("--type", choices=admin_keys.PREFIXES, default="rsa")
-        added.add_argument("--bits", type=int, default=admin_check.ADVISED_BITS, help="of RSA")
+        added.add_argument("--type", choices=admin_keys.PREFIXES, default="rsa",
+                           help="default: rsa; ed25519 only beside it")
+        added.add_argument("--bits", type=int, default=admin_check.ADVISED_BITS,
+                           help=f"of RSA; default: {admin_check.ADVISED_BITS}")
         added.add_argument("--group", help=f"that may read it; default: {admin_keys.GROUP}")
 
     making = verb(keygen)
