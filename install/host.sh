@@ -12,6 +12,8 @@
 
 REMOTE_MARK=qmail_remote_dk.py		# what our files in qmail's bin are known by
 QUEUE_MARK=qmail_qfilter_verify.py
+RUN_SCRIPTS='/service/*/run /etc/service/*/run /var/service/*/run /etc/sv/*/run'
+RULES='/etc/tcp.smtp* /etc/tcprules.d/* /home/vpopmail/etc/tcp.*'
 
 mentions() {
 	[ -f "$1" ] && LC_ALL=C grep -q "$2" "$1"
@@ -56,8 +58,8 @@ choose_way() {
 find_start_script() {
 	assignment="$(command -v env) QMAILREMOTE=$prefix/bin/qmail-remote "
 	start_script='' seen=''
-	for script in "$qmail/rc" "$qmail"/supervise/*/run /service/*/run /etc/service/*/run \
-		/var/service/*/run /etc/sv/*/run; do
+	# shellcheck disable=SC2086		# a list of patterns
+	for script in "$qmail/rc" "$qmail"/supervise/*/run $RUN_SCRIPTS; do
 		[ -f "$script" ] || continue
 		# A service is often there twice, by a link to its directory.
 		script=$(cd -P "${script%/*}" && pwd)/${script##*/}
@@ -116,13 +118,33 @@ look_at_running_qmail() {
 		case $(readlink "$process/exe" 2>/dev/null) in
 		"$program" | "$program.orig" | "$program (deleted)" | "$program.orig (deleted)") ;;
 		*python*)
-			running_release=$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null |
+			running_release=$(tr '\0' ' ' 2>/dev/null <"$process/cmdline" |
 				sed -n "s,^.* qmail=$qmail .* \([^ ]*\)/lib/$RSPAWN_MARK [0-9]* *$,\1,p")
 			[ -n "$running_release" ] || continue
 			;;
 		*) continue ;;
 		esac
-		running=$(tr '\0' '\n' <"$process/environ" | sed -n 's/^QMAILREMOTE=//p')
+		running=$(tr '\0' '\n' 2>/dev/null <"$process/environ" | sed -n 's/^QMAILREMOTE=//p')
 		return
 	done
+}
+
+# Fails where QMAILQUEUE is known to name the verifier: without it, qmail-smtpd
+# would refuse all mail for now.
+check_queue_program() {
+	verifier=$prefix/bin/qmail-dk-verify
+	[ -f "$verifier" ] && [ -z "$(recorded queue_original)" ] || return 0
+	for process in /proc/[0-9]*; do
+		! tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -q "^QMAILQUEUE=$verifier\$" ||
+			fail "process ${process#/proc/} was started with QMAILQUEUE=$verifier, and would refuse" \
+				"mail without it; remedy: take that out of its run script, restart it, then" \
+				"uninstall again"
+	done
+	# shellcheck disable=SC2086		# lists of patterns
+	for file in "$qmail"/supervise/*/run "$qmail"/control/tcp* $RUN_SCRIPTS $RULES; do
+		! LC_ALL=C sed '/^[[:blank:]]*#/d' "$file" 2>/dev/null | LC_ALL=C grep -q "$verifier" ||
+			fail "$file names $verifier, and mail would be refused without it; remedy: take it" \
+				"out of there, then uninstall again"
+	done
+	step "Mail would be refused for now where anything else names $verifier"
 }

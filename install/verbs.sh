@@ -158,6 +158,7 @@ verb_uninstall() {
 		mkdir "$staging"
 		trap 'rm -rf "$staging"' EXIT
 	fi
+	check_queue_program
 	give_back qmail-remote "$REMOTE_MARK"
 	give_back qmail-queue "$QUEUE_MARK"
 	give_back qmail-rspawn "$RSPAWN_MARK"

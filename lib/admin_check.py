@@ -226,7 +226,8 @@ def record_findings(key, lookup):
         return [Finding(FAIL, name, f"the DNS can't be asked: {answer.reason}",
                         "see that the resolver works (DNSCACHEIP, else /etc/resolv.conf)")]
     if answer.status == "none":
-        return [Finding(FAIL, name, f"is not in the DNS: {answer.reason}", publish)]
+        return [Finding(FAIL, name, f"is not in the DNS: {answer.reason}",
+                        f"{publish} (resolvers remember for a while that it was not there)")]
     found, findings = parsed(answer.texts, name)
     if len(found) != 1:
         text = f"{len(found)} key records: verifiers take any of them" if found else "no key record"

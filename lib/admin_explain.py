@@ -93,7 +93,10 @@ def trail(domain, in_force):
         except KeyTrouble as trouble:
             lines.append(f"  {domain}: {trouble}")
             continue
-        if key is None:
+        if key is None and os.path.lexists(place.path + admin_keys.NEXT):
+            lines.append(f"  {domain}: no key that signs yet: {place.path}{admin_keys.NEXT} waits "
+                         f"for qmail-dk rotate {domain} --activate")
+        elif key is None:
             lines.append(f"  {domain}: no key, for there is no {place.path}")
         else:
             lines.append(f"  {domain}: selector {key.selector.decode()}, "

@@ -73,6 +73,7 @@ def test_first_key(admin):
     assert "does not sign yet" in output
     assert f"qmail-dk rotate {DOMAIN} --activate\n" in output
     assert admin.run("sign", stdin=MESSAGE).stdout.encode() == MESSAGE
+    assert "waits for qmail-dk rotate example.com --activate" in admin.run("why", DOMAIN).stdout
     assert "is not in the DNS" in admin.refused("rotate", DOMAIN, "--activate")
     publish(admin, output)
     assert (f"s1 signs from now on; next: qmail-dk check {DOMAIN}\n"

@@ -345,6 +345,25 @@ def test_all_with_system_packages(host):
     assert not [path for path in (host.directory / "usr").rglob("*") if not path.is_dir()]
 
 
+def test_verifier_in_use_is_not_removed(host):
+    """For qmail-smtpd would refuse all mail for now."""
+    packages()
+    host.install("--verify", "--system-packages")
+    verifier = str(host.prefix / "bin" / "qmail-dk-verify")
+    script = host.make_start_script(f"#!/bin/sh\nexport QMAILQUEUE={verifier}\nexec tcpserver\n",
+                                    "supervise/qmail-smtpd/run")
+    assert f"{script} names {verifier}" in host.refused("uninstall")
+    script.write_text(f"#!/bin/sh\n# QMAILQUEUE={verifier}\nexec tcpserver\n")
+    if os.path.exists("/proc/self/environ"):
+        with subprocess.Popen(["sleep", "60"], env={**os.environ, "QMAILQUEUE": verifier}) as smtpd:
+            while b"QMAILQUEUE" not in pathlib.Path(f"/proc/{smtpd.pid}/environ").read_bytes():
+                pass
+            assert f"process {smtpd.pid} was started with" in host.refused("uninstall")
+            smtpd.kill()
+    assert "anything else names" in host.uninstall()
+    assert not host.prefix.exists()
+
+
 def test_verify_alone_leaves_signing_as_it_is(host):
     packages()
     host.install("--verify", "--system-packages")
