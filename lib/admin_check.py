@@ -11,7 +11,7 @@ from typing import NamedTuple
 from . import address, admin_keys, admin_records, admin_rotate, crypto, settings
 from .admin_findings import FAIL, OK, WARN, Finding, failures
 from .admin_keys import FORMER, NEXT
-from .errors import KeyTrouble, RequestTrouble
+from .errors import KeyTrouble, RequestTrouble, SettingTrouble
 from .settings import QMAIL
 
 PROBE = b"_domainkey.example.com"   # a name that can be asked for everywhere
@@ -96,14 +96,15 @@ def next_findings(place, lookup):
 def former_findings(place, in_force, lookup):
     """The Findings on the key that has signed: its record is needed as long as mail is under way."""
     path = place.path + FORMER
-    former = admin_rotate.former_key(place)
-    until = former.replaced + admin_rotate.queue_lifetime(in_force.control)
+    key, findings = read_key(place, FORMER, f"rm {path}")
+    if key is None:
+        return findings
+    until = (admin_rotate.former_key(place).replaced
+             + admin_rotate.queue_lifetime(in_force.control))
     if until < time.time():
         return [Finding(WARN, path, f"has not been needed since {admin_rotate.date(until)}",
-                        f"withdraw {admin_records.key_name(former.selector, place.domain)}; "
-                        f"rm {' '.join(former.files)}")]
-    key, findings = read_key(place, FORMER, f"rm {path}")
-    return findings if key is None else findings + record_findings(key, lookup)
+                        f"do what {admin_keys.rotate_command(key, '--retire')} says")]
+    return findings + record_findings(key, lookup)
 
 
 def read_key(place, suffix, remedy):
@@ -264,10 +265,17 @@ def other_selectors(place, key):
     own = key.selector.decode()
     directory = os.path.dirname(os.fsdecode(key.path))
     for selector in (place.name, own[len(prefix):] if own.startswith(prefix) else "",
-                     settings.first_line(os.path.join(directory, "selector")) or ""):
+                     written_selector(directory)):
         with contextlib.suppress(RequestTrouble):
             if admin_keys.checked_selector(selector) != own:
                 yield selector
+
+
+def written_selector(directory):
+    """What a file selector beside the keys says, "" where there is none; str."""
+    with contextlib.suppress(SettingTrouble):
+        return settings.first_line(os.path.join(directory, "selector")) or ""
+    return ""
 
 
 def rename_command(place, key, selector):

@@ -251,8 +251,8 @@ def domains(patterns):
         for name in os.listdir(parent) if os.path.isdir(parent) else ():
             domain = name[len(prefix):len(name) - len(suffix)]
             if (prefix + domain + suffix == name and address.is_domain(os.fsencode(domain))
-                    and any(is_there(pattern.replace("%", domain) + suffix)
-                            for suffix in ("", NEXT))):
+                    and any(is_there(pattern.replace("%", domain) + ending)
+                            for ending in ("", NEXT))):
                 found.add(domain)
     return sorted(found)
 

@@ -238,6 +238,11 @@ def older_tools_selector_in_a_file(host):
     no_record(host)
 
 
+def selector_is_a_directory(host):
+    (host.keys / DOMAIN / "selector").mkdir()
+    no_record(host)
+
+
 def world_readable(host):
     host.key.chmod(0o644)
 
@@ -400,6 +405,7 @@ DAMAGE = {
                         "default._domainkey.example.com has this key")],
     older_tools_selector: [("FAIL", "but s2014._domainkey.example.com has this key")],
     older_tools_selector_in_a_file: [("FAIL", "but old._domainkey.example.com has this key")],
+    selector_is_a_directory: [("FAIL", "s1._domainkey.example.com is not in the DNS: ")],
     world_readable: [("warn", "s1 others can read it")],
     group_writable: [("FAIL", "s1 others than its owner can change it")],
     directory_writable: [("FAIL", "example.com others than its owner can change it")],
