@@ -94,7 +94,7 @@ def next_findings(place, lookup):
 
 
 def former_findings(place, in_force, lookup):
-    """The Findings on the key that has signed: its record is needed as long as mail is under way."""
+    """The Findings on the key that has signed: mail that is under way needs its record."""
     path = place.path + FORMER
     key, findings = read_key(place, FORMER, f"rm {path}")
     if key is None:

@@ -150,7 +150,8 @@ def test_verify(admin):
     assert dkim.startswith("signature 1: dkim d=example.com s=s1 a=rsa-sha256\n"
                            "  canonicalization: relaxed for the header, relaxed for the body\n")
     encoded = base64.b64encode(hashlib.sha256(b"Hello.\r\n").digest()).decode()
-    for words in ("    From: joe@example.com\n    (no other from: adding one breaks the signature)\n",
+    for words in ("    From: joe@example.com\n"
+                  "    (no other from: adding one breaks the signature)\n",
                   "    (no cc: adding one breaks the signature)\n",
                   "  body: 8 bytes in canonical form\n"
                   f"    hash as computed: {encoded}\n    bh= as signed:    {encoded}\n",
