@@ -10,6 +10,7 @@ and folds between the parts of an address).
 SPECIALS = b'()<>[]:;@\\,."'
 ATOM = bytes(c for c in range(33, 256) if c != 127 and c not in SPECIALS)
 BLANKS = b" \t\r\n"
+CLOSING = {b'"': b'"', b"[": b"]"}     # what a quoted string and a literal end with
 
 LETTERS_DIGITS_HYPHEN = b"abcdefghijklmnopqrstuvwxyz0123456789-"
 
@@ -26,21 +27,76 @@ def author_domain(header):
 def author_flaw(header):
     """Why verifiers refuse a message for its From: fields, or "".
 
-    RFC 6376 section 5.4: From: must be signed.  OpenDKIM refuses the message
-    where it finds no address there.
+    RFC 6376 section 5.4: From: must be signed.  OpenDKIM refuses the message,
+    signed or not, where it finds no address there.
     """
     fields = header.named(b"from")
     if not fields:
         return "there is no From: field"
     if not all(has_address(field.partition(b":")[2]) for field in fields):
-        return "there is no address in a From: field"
+        return "not every reader finds an address in From:"
     return ""
 
 
 def has_address(value):
-    """Whether lenient readers find an address in a field's value, in the grammar or not."""
-    domain = value.rpartition(b"<")[2].partition(b"@")[2]
-    return domain[:1] not in (b"", b">", b"\n")
+    """Whether lenient readers find an address in a field's value, in the grammar or not.
+
+    No more lenient than OpenDKIM, which also gives up where a comment, a quoted
+    string or a literal in front of the address's end does not end.
+    """
+    try:
+        address = loose_address(significant(value))
+    except NotAnAddress:
+        return False
+    return b"@" in address and not address.endswith(b"@")
+
+
+def loose_address(characters):
+    """What is between the first < >, else the first list element with an @; bytes."""
+    element = bytearray()
+    for character in characters:
+        if character == b"<":
+            return up_to_closing_angle(characters)
+        if character in b",;:":
+            if b"@" in element:
+                return element if character != b":" else b""
+            element.clear()     # a part of a name, or of a group's name
+        else:
+            element += character
+    return element
+
+
+def up_to_closing_angle(characters):
+    """What is in front of the next >, behind any route; bytes."""
+    address = bytearray()
+    for character in characters:
+        if character == b">":
+            break
+        if character in b",:":
+            address.clear()
+        else:
+            address += character
+    return address
+
+
+def significant(value):
+    """Yields the characters of a field's value without blanks and comments.
+
+    Quoted strings and literals count as one letter.  Raises NotAnAddress where
+    one of them or a comment does not end.
+    """
+    at = 0
+    while at < len(value):
+        byte = value[at:at + 1]
+        if byte == b"(":
+            at = after_comment(value, at)
+        elif byte in CLOSING:
+            at = after_quoted(value, at, CLOSING[byte])
+            yield b"x"
+        else:
+            at += 1
+            if byte not in BLANKS:
+                yield byte
 
 
 def sending_domain(header):
@@ -126,13 +182,9 @@ def tokenize(value):
             at += 1
         elif byte == b"(":
             at = after_comment(value, at)
-        elif byte == b'"':
-            end = after_quoted(value, at, b'"')
-            tokens.append((b"atom", value[at:end]))
-            at = end
-        elif byte == b"[":
-            end = after_quoted(value, at, b"]")
-            tokens.append((b"literal", value[at:end]))
+        elif byte in CLOSING:
+            end = after_quoted(value, at, CLOSING[byte])
+            tokens.append((b"literal" if byte == b"[" else b"atom", value[at:end]))
             at = end
         elif byte in b"<>@,.:;":
             tokens.append((byte, byte))
@@ -224,9 +276,13 @@ def after_route(tokens):
 
 
 def addr_spec_domain(tokens):
-    """The domain of local-part@domain, in lower case."""
+    """The domain of local-part@domain, in lower case.
+
+    An encoded word must not be part of it (RFC 2047 section 5): some readers
+    would decode it to another address.
+    """
     kinds = [kind for kind, _ in tokens]
-    if kinds.count(b"@") != 1:
+    if kinds.count(b"@") != 1 or any(b"=?" in text and b"?=" in text for _, text in tokens):
         raise NotAnAddress
     at = kinds.index(b"@")
     dotted_atoms(kinds[:at])
