@@ -53,8 +53,8 @@ def verified_by_program(message, in_force):
     environment = {**in_force.environment, "DKVERIFY": "-", "DKAUTHSERVID": AUTHSERV_ID,
                    "DKPOLICY": "no"}
     environment.pop("RELAYCLIENT", None)
-    annotated = run([sys.executable, "-IS", "-X", "qmail=" + QMAIL, VERIFIER, "--filter"],
-                    message, environment)
+    annotated = run([sys.executable, "-IS", "-X", "utf8", "-X", "qmail=" + QMAIL, VERIFIER,
+                     "--filter"], message, environment)
     field = annotated.replace(b"\n ", b" ").replace(b"\n\t", b" ").partition(b"\n")[0]
     name, _, value = field.partition(b":")
     if name.lower() != b"authentication-results":

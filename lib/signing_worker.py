@@ -148,7 +148,8 @@ def start(descriptor):
     files = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
     files.append((os.POSIX_SPAWN_DUP2, descriptor, SOCKET))
     return os.posix_spawn(sys.executable, [
-        sys.executable, "-IS", "-X", "qmail=" + QMAIL, os.path.abspath(sys.argv[0]), SIGN],
+        sys.executable, "-IS", "-X", "utf8", "-X", "qmail=" + QMAIL,
+        os.path.abspath(sys.argv[0]), SIGN],
         os.environ, file_actions=files, setsigmask=[])
 
 

@@ -84,6 +84,23 @@ def test_passes_arguments_on(host):
     assert (host.directory / "arguments").read_text() == "\n".join(arguments) + "\n"
 
 
+@pytest.mark.parametrize("charset", ["EUC-JP", "BIG5", "TCVN5712-1"])
+def test_addresses_in_a_locale_that_has_no_such_characters(host, charset):
+    """Python could not give some bytes back, or, for the last, not start at all."""
+    if shutil.which("localedef"):
+        subprocess.run(["localedef", "-c", "-i", "C", "-f", charset, host.directory / "odd"],
+                       capture_output=True)     # it complains, and makes it all the same
+    if not (host.directory / "odd").exists():
+        pytest.skip("needs localedef and the Debian package locales")
+    host.environment.update(LC_ALL="odd", LOCPATH=str(host.directory))
+    bytes_of_all_kinds = bytes(c for c in range(1, 256) if c != 10)
+    arguments = ["example.net", bytes_of_all_kinds + b"@example.com", b"\x80\xff\xa1@example.net"]
+    result = rspawn.deliver([host.launcher], host.message, host.environment, arguments)
+    assert result == ("K", b"accepted\n")
+    assert (host.directory / "arguments").read_bytes().split(b"\n")[1:-1] == arguments[1:]
+    assert host.sent_signed()
+
+
 @pytest.mark.parametrize("ignored", [[], [signal.SIGPIPE], [signal.SIGPIPE, signal.SIGINT,
                                                             signal.SIGTERM, signal.SIGXFSZ]])
 def test_passes_signal_dispositions_on(host, ignored):
