@@ -46,20 +46,22 @@ class Terms:
 def names_to_sign(fields, additions=(), removals=()):
     """The names for h=, each as often as it is to be covered.
 
-    fields: of message.Header; additions, removals: names in lower case, from
-    DKIMHEADERS.  From is always covered (RFC 6376 section 5.4).
+    fields: of message.Header; additions, removals: from DKIMHEADERS, the latter
+    in lower case.  From is always covered (RFC 6376 section 5.4), and what is
+    covered already is not added.
     """
     occurrences = {}
     for name, _ in fields:
         occurrences[name] = occurrences.get(name, 0) + 1
     names = []
+    done = set(removals) - {b"from"}
     for group, at_least, more in ((ALWAYS, 0, 1), (SINGLE, 1, 1), (REPEATED, 1, 0),
                                   (additions, 1, 0)):
         for name in group:
             count = occurrences.get(name.lower(), 0)
-            if name.lower() in removals and name != b"From" or count < at_least:
-                continue
-            names += [name] * (count + more)
+            if name.lower() not in done and count >= at_least:
+                names += [name] * (count + more)
+            done.add(name.lower())
     return names
 
 

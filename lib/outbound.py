@@ -211,8 +211,11 @@ def identity(settings):
     """
     pattern = os.fsencode(settings["DKIMIDENTITY"])
     local_part, _, domain = pattern.partition(b"@")
-    if pattern and ((domain != b"%" and not domain.endswith(b".%"))
-                    or (local_part + domain[:-1]).translate(None, LETTERS + b"+")):
+    if pattern and not (
+            (domain == b"%" or domain.endswith(b".%"))
+            and address.is_domain(domain[:-1].lower() + b"example.com")
+            and not local_part.translate(None, LETTERS + b"+")
+            and (not local_part or all(local_part.split(b".")))):
         raise SettingTrouble(f"DKIMIDENTITY: {os.fsdecode(pattern)!r} is not like user@sub.%")
     return pattern
 

@@ -43,6 +43,8 @@ DKIM = [
     (b"X-Mailer: x\n", "X-Mailer", ALWAYS + " X-Mailer"),
     (b"X-Mailer: x\nx-mailer: y\n", "+X-Mailer +X-Absent", ALWAYS + " X-Mailer X-Mailer"),
     (b"Subject: x\n", "-Subject -reply-to", "From From To Cc Date"),
+    (b"X-A: x\nList-Id: x\n", "X-A x-a +from +List-Id +To", ALWAYS + " List-Id X-A"),   # once
+    (b"X-A: x\n", "+X-A -X-A", ALWAYS),
     (b"", "-From -Cc", "From From Subject To Date Reply-To"),
 ]
 
@@ -124,6 +126,8 @@ def test_dkim_tags(tmp_path, settings, there, absent):
     {"DKIMEXPIRE": "soon"}, {"DKIMEXPIRE": "0"}, {"DKIMEXPIRE": "-1"}, {"DKIMEXPIRE": "9" * 30},
     {"DKIMIDENTITY": "alice"}, {"DKIMIDENTITY": "@example.net"}, {"DKIMIDENTITY": "a b@%"},
     {"DKIMIDENTITY": "@%;l=0"}, {"DKIMIDENTITY": "a@b@%"}, {"DKIMCANON": "nofws"},
+    {"DKIMIDENTITY": "@..%"}, {"DKIMIDENTITY": "@-x.%"}, {"DKIMIDENTITY": "@a_b.%"},
+    {"DKIMIDENTITY": "@.%"}, {"DKIMIDENTITY": "a..b@%"}, {"DKIMIDENTITY": ".@%"},
     {"DKIMCANON": "relaxed/relaxed/relaxed"}, {"DKPROTOCOLS": "dkim,domainkeys"},
 ])
 def test_settings_that_make_no_sense(tmp_path, settings):
