@@ -16,6 +16,8 @@ from .errors import KeyTrouble
 
 LONGEST_KEY_FILE = 65536    # bytes
 MOST_LINKS = 8              # a chain longer than that is a loop
+# The last: a domain of 253 bytes and what the pattern puts behind it make no name.
+NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 # A process that signs much keeps its keys loaded, by the bytes of their files,
 # as long as it has work: that halves the cost of a signature.
@@ -92,11 +94,11 @@ def resolve(path, consulted=not_noted):
         try:
             target = os.readlink(path)
         except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+            if error.errno in NO_SUCH_FILE + (errno.EINVAL, errno.EACCES):
                 return selector, path   # no link, or open() will say what is wrong
             raise
         target = os.path.normpath(os.path.join(directory, target))
-        if os.path.dirname(target) != os.path.normpath(directory):
+        if os.path.dirname(target) != os.path.dirname(os.path.normpath(path)):
             return selector, path
         path = target
     raise KeyTrouble(f"too many links at {os.fsdecode(path)}")
@@ -109,9 +111,9 @@ def read(path):
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except OSError as error:
+        if error.errno in NO_SUCH_FILE:
+            return None
         raise KeyTrouble(f"unable to open {os.fsdecode(path)}: {error.strerror}; "
                          "it must be readable to group qmail") from error
     try:

@@ -77,6 +77,23 @@ def test_percent_twice_and_in_the_name(tree):
         ("example.com.key", f"{tree}/example.com/example.com.key")]
 
 
+def test_domain_too_long_for_a_file_name(tree):
+    """No key, and no trouble: anybody can put such a domain in a message."""
+    longest = ".".join(["a" * 63] * 3 + ["b" * 57, "com"])
+    assert len(longest) == 253
+    assert found(f"{tree}/%/s1", longest) == found(f"{tree}/%.private", longest) == (None, [])
+
+
+def test_relative_path(tree, monkeypatch):
+    """Below the directory in which the program runs, and links in there."""
+    os.symlink("s1", f"{tree}/example.com/default")
+    for directory, pattern in ((tree, "%/default"), (tree, "./%//default"),
+                               (f"{tree}/example.com", "default"),
+                               (f"{tree}/example.com", "./default")):
+        monkeypatch.chdir(directory)
+        assert found(pattern, "example.com")[1][0][0] == "s1", pattern
+
+
 def test_path_without_percent(tree):
     """One key for all domains, as the older tools allowed; it has to be there."""
     assert found(f"{tree}/example.com/s1", "example.net") == (
