@@ -20,7 +20,7 @@ from .spawn_protocol import trouble_text
 
 SOCKET = 3
 SIGN = "--sign"                 # the argument that makes the program one of these
-LONGEST = 128 * 1024            # bytes of a request or a reply
+LONGEST = 64 * 1024             # bytes of a request or a reply: what any socket takes
 IDLE = 1                        # seconds without work
 LONGEST_SENDER = 1024           # bytes
 
@@ -42,11 +42,17 @@ class Reply:
         self.lifetime = lifetime
 
     def send(self, parent):
-        """Sends itself over a socket, and closes its descriptor."""
+        """Sends itself over a socket, and closes its descriptor.
+
+        Deep domains in a message give hundreds of places for keys; where they
+        don't fit into a reply, the message is signed anew for each recipient.
+        """
         descriptors = [] if self.copy is None else [self.copy]
-        socket.send_fds(parent, [marshal.dumps(
-            (self.trouble, len(descriptors), self.remarks, self.files, self.lifetime))],
-            descriptors)
+        head = (self.trouble, len(descriptors), self.remarks)
+        data = marshal.dumps((*head, self.files, self.lifetime))
+        if len(data) > LONGEST:
+            data = marshal.dumps((*head, {}, 0))
+        socket.send_fds(parent, [data], descriptors)
         process.close(self.copy)
 
 

@@ -67,6 +67,24 @@ def test_same_bytes_as_the_program_for_one_delivery(host, name):
     assert host.sent() == signer.sign(message, now=int(host.tags().get("t", 0)))
 
 
+@pytest.mark.parametrize("patterns", [1, 2, 3, 4, 8])
+def test_deep_domains(host, patterns):
+    """Hundreds of places for keys: more than a signing process can tell of in one reply."""
+    host.environment["DKSIGN"] = ":".join(
+        f"{host.directory}/keys/%/default{number}" for number in range(patterns))
+    from_domain, sender_domain, envelope_domain = (".".join([label] * 124) + ".com"
+                                                   for label in "abc")
+    message = f"From: x@{from_domain}\nSender: x@{sender_domain}\n\nHello.\n".encode()
+    host.add(5, message)
+    host.add(6)
+    with host.ours() as running:
+        for recipient in (b"jane@example.net", b"bob@example.net"):
+            assert running.deliver(1, sender=b"x@" + envelope_domain.encode(),
+                                   recipient=recipient) == DELIVERED
+            assert host.sent(recipient.decode()) == message
+        assert running.deliver(2, name=b"0/6") == DELIVERED
+
+
 def test_large_message(host):
     host.add(5, LARGE)
     with host.ours() as running:
