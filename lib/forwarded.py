@@ -12,6 +12,7 @@ from .authentication_results import NAME, is_ours
 
 PASSED = (b"dkim=pass", b"domainkeys=pass")
 DOMAIN = b"header.d="
+LONGEST_DOMAIN = 253        # bytes
 
 
 def withheld(candidates, header, settings):
@@ -27,8 +28,9 @@ def withheld(candidates, header, settings):
     claimed = claimed_domains(header)
     if claimed is None:
         return candidates
-    unproven = [domain for domain in claimed if not is_related_to_any(domain, passed)]
-    return [domain for domain in candidates if is_related_to_any(domain, unproven)]
+    unproven = set(claimed) - related(claimed, passed)
+    found = related(candidates, unproven)
+    return [domain for domain in candidates if domain in found]
 
 
 def passing_domains(header, authserv_id):
@@ -57,11 +59,21 @@ def claimed_domains(header):
     return claimed
 
 
-def is_related_to_any(domain, others):
-    """Whether a domain is one of the others, below one, or above one.
+def related(domains, others):
+    """The set of those domains that are one of the others, below one, or above one.
 
     Receivers take a signature of such a domain for the author's own (relaxed
-    alignment, RFC 7489 section 3.1.1).
+    alignment, RFC 7489 section 3.1.1).  A message may claim 100,000 domains.
     """
-    return any(domain == other or domain.endswith(b"." + other) or other.endswith(b"." + domain)
-               for other in others)
+    domains, others = set(domains), set(others)
+    above = {name for other in others for name in with_ancestors(other) if name in domains}
+    return above | {domain for domain in domains
+                    if any(name in others for name in with_ancestors(domain))}
+
+
+def with_ancestors(domain):
+    """Yields a domain and all above it (bytes); of what is too long for one, only these."""
+    name = domain[-LONGEST_DOMAIN - 1:]
+    while name:
+        yield name
+        name = name.partition(b".")[2]

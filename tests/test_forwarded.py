@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from lib import inbound, message
+from lib import address, forwarded, inbound, message
+from tests import growth
 from tests.signing import Signer
 
 AUTHSERV_ID = "mx.example.com"
@@ -69,6 +70,36 @@ def test_unproven(signer, case):
     text, envelope_sender, expected = UNPROVEN[case]
     queued = received(text, {})
     assert signing_domains(signer.sign(queued, envelope_sender), queued) == expected
+
+
+# domains, others -> the related ones among the domains
+RELATED = [
+    ("example.com", "example.com", "example.com"),
+    ("a.example.com", "example.com", "a.example.com"),
+    ("example.com", "b.a.example.com", "example.com"),
+    ("a.example.com", "b.example.com", ""),
+    ("badexample.com", "example.com", ""),
+    ("example.com example.net a.example.net", "x.example.net y.org", "example.net"),
+    ("example.com", "x" * 300 + ".example.com", "example.com"),
+    ("example.com", "", ""),
+]
+
+
+@pytest.mark.parametrize("domains, others, expected", RELATED)
+def test_related(domains, others, expected):
+    found = forwarded.related(*([name.encode() for name in names.split()]
+                                for names in (domains, others)))
+    assert found == {name.encode() for name in expected.split()}
+
+
+def test_many_claims_and_a_deep_envelope_sender():
+    """Either may cost time, but not each of the one for each of the other."""
+    claims = [b"b%d.example" % number for number in range(20000)]
+
+    def related(depth):
+        domains = address.with_parents(b".".join([b"a"] * depth + [b"example"]))
+        assert forwarded.related(domains, claims) == set()
+    assert growth.grows_less_than(8, related, 1, 120)
 
 
 def test_the_log_says_why(signer):
