@@ -26,8 +26,7 @@ def main(arguments):
     except Exception as trouble:
         if not in_force.unsigned_on_error():
             raise
-        from lib import maillog
-        maillog.warn(f"sent unsigned (DKONERROR): {trouble!r}")
+        outbound.log([(True, f"sent unsigned (DKONERROR): {trouble!r}")], arguments)
     delivery.run_original(in_force["DKREMOTE"], arguments, message)
 
 

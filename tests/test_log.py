@@ -115,6 +115,7 @@ def test_trouble(log, tmp_path):
     assert deferred == sent == WARNING
     assert first.startswith("warning: deferred: ") and "example.com/default: neither a PEM" in first
     assert second.startswith("warning: sent unsigned (DKONERROR): ") and "neither a PEM" in second
+    assert second.endswith(f"sender=<joe@example.com> recipient=<{recipient(host)}>")
 
 
 def test_header_that_cannot_be_signed(log, tmp_path):
