@@ -69,23 +69,53 @@ class Rspawn:
         self.writing = True
         self.poll = select.poll()
         self.callbacks = {}         # descriptor: what to call when it is readable
+        self.wake = None            # readable when a child has ended
         self.signer = Signer(self.start, self.give_up, self.watch, self.unwatch)
 
     def run(self):
-        """Works until descriptor 0 has ended and all deliveries have."""
+        """Works until descriptor 0 has ended and all deliveries have.
+
+        Trouble that is no delivery's ends it before that.  Raises it, but not
+        until what has been started is answered.
+        """
         self.watch_children()
         self.write(bytes((self.concurrency,)))
         self.watch(0, self.read_commands)
+        try:
+            self.work()
+        except Exception as trouble:
+            self.wind_down(spawn_protocol.deferral(spawn_protocol.trouble_text(trouble)))
+            raise
+
+    def work(self):
         next_tick = 0
         while self.reading or self.deliveries:
-            for descriptor in self.ready():
-                callback = self.callbacks.get(descriptor)
-                if callback is not None:    # else an earlier one has closed it
-                    callback()
+            self.call_back()
             if time.monotonic() >= next_tick:
                 self.reap()
                 self.signer.tick()
                 next_tick = time.monotonic() + TICK
+
+    def wind_down(self, words):
+        """Answers all deliveries: with words those that are not started."""
+        watched = {self.wake}
+        for delivery in list(self.deliveries.values()):
+            if delivery.process_id is None:
+                self.give_up(delivery, words)
+            else:
+                watched.add(delivery.report)
+        for descriptor in self.callbacks.keys() - watched:
+            self.unwatch(descriptor)
+        while self.deliveries:
+            self.call_back()
+            self.reap()
+
+    def call_back(self):
+        """Waits, then calls what was to be called for the descriptors that are ready."""
+        for descriptor in self.ready():
+            callback = self.callbacks.get(descriptor)
+            if callback is not None:    # else an earlier one has closed it
+                callback()
 
     def ready(self):
         """Waits for descriptors that may be readable; no longer than TICK while there is work."""
@@ -107,12 +137,12 @@ class Rspawn:
 
     def watch_children(self):
         """Makes the end of a child a byte in a pipe."""
-        wake, written = os.pipe()
-        os.set_blocking(wake, False)
+        self.wake, written = os.pipe()
+        os.set_blocking(self.wake, False)
         os.set_blocking(written, False)
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        self.watch(wake, lambda: self.woken(wake))
+        self.watch(self.wake, self.woken)
 
     def read_commands(self):
         try:
@@ -188,13 +218,16 @@ class Rspawn:
         except OSError as error:
             self.give_up(delivery, words_for_start(path, error))
             return
+        except ValueError as error:     # a NUL in DKREMOTE
+            self.give_up(delivery, spawn_protocol.deferral(spawn_protocol.trouble_text(error)))
+            return
         self.started[delivery.process_id] = delivery
         process.close(delivery.message)
         delivery.message = None
 
-    def woken(self, wake):
+    def woken(self):
         try:
-            os.read(wake, 4096)
+            os.read(self.wake, 4096)
         except OSError:
             pass
         self.reap()

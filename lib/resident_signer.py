@@ -134,7 +134,9 @@ class Signer:
             process.close(reply.copy)
             self.fail(job, deferral(trouble_text(trouble)))
             return
-        signed = SignedMessage(original, reply.copy, reply.remarks, reply.files, reply.lifetime)
+        size = 0 if reply.copy is None else job.delivery.state.st_size
+        signed = SignedMessage(original, reply.copy, size, reply.remarks, reply.files,
+                               reply.lifetime)
         self.start(job.delivery, signed)
         self.kept.add(job.key, signed)
         self.go_on(job)

@@ -60,15 +60,17 @@ class SignedMessage:
 
     original: descriptor of the message; while it is open, no other file gets
     its inode number.  copy: descriptor of its signed copy; None if it is sent
-    as it is.  remarks: for outbound.log(); files: {path: identity} of what was
-    consulted; until: time.monotonic() when it has to be signed anew
+    as it is.  size: bytes of that, about; remarks: for outbound.log()
+    files: {path: identity} of what was consulted
+    until: time.monotonic() when it has to be signed anew
     """
 
-    __slots__ = ("original", "copy", "remarks", "files", "until")
+    __slots__ = ("original", "copy", "size", "remarks", "files", "until")
 
-    def __init__(self, original, copy, remarks, files, lifetime):
+    def __init__(self, original, copy, size, remarks, files, lifetime):
         self.original = original
         self.copy = copy
+        self.size = size
         self.remarks = remarks
         self.files = files
         self.until = time.monotonic() + lifetime
@@ -77,9 +79,6 @@ class SignedMessage:
         """Whether it could not come out otherwise now."""
         return (time.monotonic() < self.until
                 and all(identity(path) == known for path, known in self.files.items()))
-
-    def size(self):
-        return 0 if self.copy is None else os.fstat(self.copy).st_size
 
     def open_copy(self):
         """A descriptor of the signed copy, at its start, to be closed.  Raises OSError."""
@@ -121,7 +120,7 @@ class Kept:
         if key in self.messages:
             self.drop(key)
         self.messages[key] = signed
-        self.bytes += signed.size()
+        self.bytes += signed.size
         while self.messages and (
                 not self.keeps or len(self.messages) > MOST
                 or self.bytes > MOST_BYTES and len(self.messages) > 1):
@@ -129,7 +128,7 @@ class Kept:
 
     def drop(self, key):
         signed = self.messages.pop(key)
-        self.bytes -= signed.size()
+        self.bytes -= signed.size
         signed.close()
 
     def sweep(self):

@@ -132,16 +132,16 @@ class Worker:
         """-> Reply, or None if the process has ended.  Raises BlockingIOError."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self.socket, LONGEST, 1)
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)
         except BlockingIOError:
             raise
         except OSError:
             return None
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)
         if not data:
             return None
-        trouble, copies, remarks, files, seconds = marshal.loads(data)
-        if len(descriptors) < copies:
+        trouble, has_copy, remarks, files, seconds = marshal.loads(data)
+        if has_copy and not descriptors:
             trouble = "no descriptor is left for the signed copy"
         return Reply(trouble, descriptors[0] if descriptors else None, remarks, files, seconds)
 

@@ -107,8 +107,8 @@ def test_large_copies_kept_are_bounded(tmp_path):
     size = signed_messages.MOST_BYTES // 4
     for number in range(10):
         copy = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
-        os.truncate(copy, size * 5 if number == 9 else size)
-        kept.add(number, signed_messages.SignedMessage(os.dup(copy), copy, [], {}, 60))
+        kept.add(number, signed_messages.SignedMessage(
+            os.dup(copy), copy, size * 5 if number == 9 else size, [], {}, 60))
         assert list(kept.messages) == ([9] if number == 9 else
                                        list(range(max(0, number - 3), number + 1)))
     assert kept.bytes == size * 5
@@ -119,7 +119,7 @@ def test_large_copies_kept_are_bounded(tmp_path):
 def test_signatures_get_old(tmp_path):
     kept = signed_messages.Kept()
     fd = os.open("/dev/null", os.O_RDONLY)
-    kept.add("key", signed_messages.SignedMessage(fd, None, [], {}, 0))
+    kept.add("key", signed_messages.SignedMessage(fd, None, 0, [], {}, 0))
     assert kept.get("key") is None and not kept.messages
 
 
@@ -132,7 +132,7 @@ def test_kept_for_a_tenth_of_its_validity_at_most(expire, lifetime):
 def test_without_proc_nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(signed_messages, "OPEN_AGAIN", "/nonexistent/")
     copy = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
-    signed = signed_messages.SignedMessage(os.dup(copy), copy, [], {}, 60)
+    signed = signed_messages.SignedMessage(os.dup(copy), copy, 0, [], {}, 60)
     os.close(signed.open_copy())
     kept = signed_messages.Kept()
     kept.add("key", signed)
