@@ -48,7 +48,7 @@ class Workers:
         self.leaving = set()
 
     def run(self):
-        """Returns after TERM."""
+        """Returns after TERM.  Raises Trouble if no worker can be started."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.fill()
         maillog.tell(f"{self.number} workers are ready")
@@ -103,7 +103,10 @@ class Workers:
 
     def fill(self):
         while len(self.serving) < self.number:
-            process = os.fork()
+            try:
+                process = os.fork()
+            except OSError as error:
+                raise Trouble(f"unable to start a worker: {error.strerror}") from error
             if not process:
                 work_and_exit(self.listening, self.serve)
             self.serving.add(process)
