@@ -1,29 +1,43 @@
 # SPDX-License-Identifier: MIT
-"""benchmarks/resident still prints its table.  What the figures are is nobody's business here."""
+"""benchmarks/run says what it has no figures of, and what is met."""
 
-import subprocess
-import sys
+import pathlib
 
 import pytest
 
-from tests import rspawn, rspawn_driver
-
-COMMAND = [sys.executable, rspawn.CHECKOUT / "benchmarks" / "resident"]
-
-
-@pytest.mark.skipif(not rspawn_driver.original(), reason="needs qmail, and to be root")
-def test_prints_two_rows_for_each_comparison():
-    done = subprocess.run([*COMMAND, "-n", "30", "-r", "1"], capture_output=True, text=True,
-                          check=True, timeout=120)
-    assert done.stderr == ""
-    _, *rows = done.stdout.splitlines()
-    assert [row[:44].strip() for row in rows] == [
-        f"{kind}, {size}, {name}" for size in ("small", "1 MB")
-        for kind in ("distinct messages", "recipients of one message") for name in ("original", "ours")]
-    assert sum(row.endswith((": met", ": NOT MET")) for row in rows) == 2
+BENCHMARKS = pathlib.Path(__file__).parent.parent / "benchmarks"
+STOCK = ("delivering, small", "stock, a message each")
+RESIDENT = ("delivering, small", "resident, a message each")
 
 
-@pytest.mark.skipif(bool(rspawn_driver.original()), reason="can run here")
-def test_says_why_it_can_not_run():
-    done = subprocess.run(COMMAND, capture_output=True, text=True)
-    assert done.returncode == 1 and "needs Linux, root, and qmail" in done.stderr
+@pytest.fixture
+def modules(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import deliveries
+    import figures
+    import targets
+    return deliveries, figures, targets
+
+
+def test_without_qmail_each_row_says_so(modules, tmp_path):
+    deliveries, figures, targets = modules
+    section = deliveries.absent("small", deliveries.obstacle(tmp_path))
+    title, *rows = figures.lines(section, {}, targets.all_targets("50 MB"))
+    assert title == "delivering, small" and len(rows) == 6
+    assert all(row.endswith(f"needs Linux, root, and qmail in {tmp_path}") for row in rows)
+
+
+@pytest.mark.parametrize("stock, resident, verdicts", [
+    ((2.0, 200, 0), (5.8, 110, 79), ["2.9, met", "0.55, met", "79, met"]),
+    ((2.0, 200, 0), (6.2, 90, 81), ["3.1, NOT MET", "0.45, NOT MET", "81, NOT MET"]),
+    (None, (6.2, 90, 60), ["no figures of stock, a message each",
+                           "no figures of stock, a message each", "60, met"])])
+def test_the_resident_signer_is_held_to_its_targets(modules, stock, resident, verdicts):
+    deliveries, figures, targets = modules
+    results = {key: figures.Figures(used[0], 40, used[1], used[2])
+               for key, used in ((STOCK, stock), (RESIDENT, resident)) if used}
+    row = figures.Row(RESIDENT[1], True, results[RESIDENT], STOCK)
+    targets.RESIDENT_MEMORY = 80    # of two processes
+    lines = list(figures.lines(figures.Section(RESIDENT[0], [row]), results,
+                               targets.all_targets("50 MB")))
+    assert [line.rpartition(": ")[2] for line in lines[1:]] == verdicts

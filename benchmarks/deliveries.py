@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: MIT
+"""Measures deliveries by qmail-rspawn: stock, with our qmail-remote, and our resident one.
+
+All deliver to an SMTP server on loopback and take turns.  Stock sends what ours
+have signed, so the same bytes are on the wire.  CPU is that of qmail-rspawn
+with all its children, from start to end; memory is that of the processes that
+stay.  Other directories cover qmail's queue and control files in a mount
+namespace, and another program its qmail-remote.
+"""
+
+import os
+import pwd
+import select
+import shutil
+import statistics
+import subprocess
+import time
+from typing import NamedTuple
+
+from figures import AT_ONCE, Figures, Row, Section
+from scratch import DOMAIN, HERE
+from servers import children, proportional_share
+
+QMAIL = "/var/qmail"
+COVER = ["unshare", "--mount", "sh", "-c", f"""
+    mount --bind "$1/queue" {QMAIL}/queue && mount --bind "$1/control" {QMAIL}/control &&
+    mount --bind "$2" {QMAIL}/bin/qmail-remote && shift 2 && exec "$@" """, "sh"]
+
+STOCK, ONE_SHOT, RESIDENT = "stock", "one-shot", "resident"
+DISTINCT, SAME = "a message each", "one message to all"
+CONCURRENCY = "120"     # conf-spawn, unless qmail was built otherwise
+ALONE_MOST = 20         # deliveries, one after the other, for the latency
+
+
+class NotDelivered(Exception):
+    """A delivery did not end as K: then figures mean nothing.  The text has the report."""
+
+
+class Way(NamedTuple):
+    """A way to deliver.
+
+    command: of qmail-rspawn; remote: what is to be found as qmail-remote
+    message: path of what is delivered; share: of the deliveries that suffices
+    """
+    command: list
+    remote: str
+    message: str
+    share: float
+
+
+def obstacle(qmail=QMAIL):
+    """Why nothing can be delivered here, or ""."""
+    if os.getuid() or not shutil.which("unshare") or not original("qmail-rspawn", qmail):
+        return f"needs Linux, root, and qmail in {qmail}"
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        return "needs mount namespaces"
+    return ""
+
+
+def original(name, qmail=QMAIL):
+    """The path of one of qmail's own programs, or None."""
+    for path in (f"{qmail}/bin/{name}.orig", f"{qmail}/bin/{name}"):
+        if os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def name_of(way, kind):
+    """The name of a row."""
+    return f"{way}, {kind}"
+
+
+def absent(title, obstacle):
+    """The Section where nothing can be delivered.  obstacle: why"""
+    return Section(f"delivering, {title}", [
+        Row(name_of(way, kind), way != STOCK, None, None, obstacle)
+        for kind in (DISTINCT, SAME) for way in (STOCK, ONE_SHOT, RESIDENT)])
+
+
+class Host:
+    """A scratch queue, and the ways to deliver what is in it.
+
+    scratch: scratch.Scratch; port: of the SMTP server
+    """
+
+    def __init__(self, scratch, port):
+        self.scratch = scratch
+        self.directory = f"{scratch.directory}/host"
+        self.queue = f"{self.directory}/queue/mess/0"
+        os.makedirs(self.queue)
+        os.mkdir(f"{self.directory}/queue/lock")
+        os.mkdir(f"{self.directory}/control")
+        self.owner = pwd.getpwnam("qmailq").pw_uid
+        os.chown(f"{self.directory}/queue/mess", self.owner, -1)
+        for name, text in (("control/me", "host.example.com\n"),
+                           ("control/smtproutes", f":127.0.0.1:{port}\n"),
+                           ("queue/lock/tcpto", "\0" * 1024)):
+            with open(f"{self.directory}/{name}", "w", encoding="ascii") as file:
+                file.write(text)
+        # It is covered by others.
+        self.remote = shutil.copy(original("qmail-remote"), f"{self.directory}/qmail-remote")
+        # qmail-rspawn finds qmail-remote by PATH.
+        self.environment = {"PATH": f"{QMAIL}/bin:" + os.environ.get("PATH", os.defpath),
+                            "DKSIGN": scratch.key_pattern, "DKREMOTE": self.remote}
+
+    def ways(self, size):
+        """{name: Way} for messages of size bytes."""
+        scratch = self.scratch
+        plain, signed = scratch.message(size), scratch.signed_message(size)
+        ours = [scratch.python, "-IS", "-X", f"qmail={QMAIL}",
+                f"{scratch.directory}/installed/lib/qmail_rspawn.py", CONCURRENCY]
+        stock = [original("qmail-rspawn")]
+        return {STOCK: Way(stock, self.remote, signed, 1),
+                ONE_SHOT: Way(stock, scratch.launcher, plain, 0.2),
+                RESIDENT: Way(ours, self.remote, plain, 1)}
+
+    def section(self, title, amount):
+        """The Section for messages of an Amount, whose size the title names."""
+        title = f"delivering, {title}"
+        rows = []
+        for kind in (DISTINCT, SAME):
+            ways = self.ways(amount.size)
+            samples = {name: [] for name in ways}
+            remarks = dict.fromkeys(ways, "")
+            for _ in range(amount.rounds):
+                for name, way in ways.items():
+                    count = max(int(amount.deliveries * way.share), AT_ONCE)
+                    try:
+                        samples[name].append(self.measure(way, count, kind == DISTINCT))
+                    except NotDelivered as reason:
+                        remarks[name] = f"not delivered: {reason}"
+            rows += [Row(name_of(name, kind), name != STOCK,
+                         None if remarks[name] else Figures(*map(statistics.median,
+                                                                 zip(*samples[name]))),
+                         (title, name_of(STOCK, kind)), remarks[name]) for name in ways]
+        return Section(title, rows)
+
+    def measure(self, way, count, distinct):
+        """Figures of so many deliveries.  distinct: each a message of its own.
+
+        Raises NotDelivered.
+        """
+        alone = min(count // 5, ALONE_MOST)
+        self.fill(way.message, alone if distinct else 1)
+        latency = self.run(way, alone, 1, distinct)[1] / alone
+        self.fill(way.message, count if distinct else 1)
+        cpu, seconds, memory = self.run(way, count, AT_ONCE, distinct)
+        return Figures(cpu / count * 1000, latency * 1000, count / seconds, memory)
+
+    def fill(self, message, count):
+        """Puts a message into the queue count times."""
+        shutil.rmtree(self.queue)
+        os.mkdir(self.queue)
+        for number in range(count):
+            shutil.copyfile(message, f"{self.queue}/{number}")
+            os.chown(f"{self.queue}/{number}", self.owner, -1)
+
+    def run(self, way, count, at_once, distinct):
+        """Delivers -> (CPU seconds, seconds, MiB that stay).  Raises NotDelivered."""
+        cpu_file = f"{self.directory}/cpu"
+        program = subprocess.Popen(
+            COVER + [self.directory, way.remote, self.scratch.python, "-IS", f"{HERE}/tree.py",
+                     cpu_file] + way.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            bufsize=0, env=self.environment)
+        with program:
+            program.stdout.read(1)
+            started = time.monotonic()
+            deliver(program, count, at_once, distinct)
+            seconds = time.monotonic() - started
+            memory = resident_memory(program.pid)
+            program.stdin.close()
+        with open(cpu_file, encoding="ascii") as file:
+            return float(file.read()), seconds, memory
+
+
+def deliver(program, count, at_once, distinct):
+    """Gives commands; each has to end as K.  Raises NotDelivered."""
+    output = bytearray()
+    sent = answered = 0
+
+    def send(number):
+        nonlocal sent
+        program.stdin.write(b"%c0/%d\0sender@%b\0recipient%d@example.net\0" % (
+            number, sent if distinct else 0, DOMAIN.encode(), sent))
+        sent += 1
+    for number in range(min(at_once, count)):
+        send(number)
+    while answered < count:
+        select.select([program.stdout], [], [], 60)
+        output += os.read(program.stdout.fileno(), 65536)
+        while (end := output.find(b"\0", 1)) > 0:
+            if output[1:2] != b"K":
+                raise NotDelivered(output[1:end].decode("ascii", "replace").strip())
+            number = output[0]
+            del output[:end + 1]
+            answered += 1
+            if sent < count:
+                send(number)
+
+
+def resident_memory(top):
+    """MiB of those descendants of a process that are qmail-rspawn's and stay.
+
+    Pages that they share count once, files in memory as well.
+    """
+    total = 0
+    kept = {}
+    for process in descendants(top):
+        with open(f"/proc/{process}/cmdline", "rb") as file:
+            command = file.read()
+        if b"rspawn" in command and b"tree.py" not in command:
+            total += proportional_share(process)
+            kept.update(files_in_memory(process))
+    return total + sum(kept.values()) / 1024 / 1024
+
+
+def files_in_memory(process):
+    """The files of memfd_create() that a process has open: {inode: bytes}."""
+    found = {}
+    for descriptor in os.listdir(f"/proc/{process}/fd"):
+        path = f"/proc/{process}/fd/{descriptor}"
+        if os.readlink(path).startswith("/memfd:"):
+            state = os.stat(path)
+            found[state.st_ino] = state.st_blocks * 512
+    return found
+
+
+def descendants(top):
+    """The ids of a process and all below it."""
+    found = [top]
+    for parent in found:
+        found += children(parent)
+    return found

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""Measures programs as whole processes: ours and their peers, for one message each.
+
+The programs of one size take turns, so that whatever else the machine does hits
+all alike.  Those of ours start NOTHING in the end, so that only they count.
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+from typing import NamedTuple
+
+from figures import AT_ONCE, Figures, Row, Section
+from scratch import DOMAIN, HERE, SELECTOR, SUBJECT, can, with_dkimpy, with_packages
+
+KEYLESS_DOMAIN = "no-key.example"
+NOTHING = "/bin/true"
+BARE = ("signing, small", "bare interpreter, -IS -c pass")
+SMALL = 10**5           # bytes, up to which a message is small
+RESIDENT_MOST = 8 * 1024 * 1024     # bytes; a larger message is never handed over
+
+
+class Program(NamedTuple):
+    """What a row is measured by.
+
+    ours: whether it is this project's; command: None where it is missing here
+    message: the file on its descriptor 0; environment: the whole of it
+    evidence: {text: how often it stands in what the program writes, hands on
+    and logs}, to tell that it did its work
+    server: servers.Verifyd that does part of it, or None
+    """
+    name: str
+    ours: bool
+    command: list
+    message: str
+    environment: dict
+    evidence: dict
+    server: object = None
+
+
+class Programs:
+    """The programs, for messages of any size.
+
+    scratch: scratch.Scratch; dns_port: where the public key is on loopback
+    verifyd: servers.Verifyd or None
+    """
+
+    def __init__(self, scratch, dns_port, verifyd):
+        self.scratch = scratch
+        self.dns_port = dns_port
+        self.verifyd = verifyd
+        self.path = {"PATH": os.environ.get("PATH", os.defpath)}
+
+    def sections(self, title, amount):
+        """The Sections for messages of an Amount, whose size the title names."""
+        programs = {(f"{verb}, {title}", program.name): program
+                    for verb, kind in (("signing", self.signers), ("verifying", self.verifiers))
+                    for program in kind(amount.size)}
+        remarks = {key: self.failure(program) for key, program in programs.items()}
+        working = {key: program for key, program in programs.items() if not remarks[key]}
+        figures = measure(working, amount.runs, self.scratch.python)
+        for key, program in working.items():
+            if program.ours or amount.size <= SMALL:    # the peers take long, or much memory
+                rate, remarks[key] = under_load(program, amount.load, self.scratch.python)
+                figures[key] = figures[key]._replace(rate=rate)
+        rows = {}
+        for key, program in programs.items():
+            rows.setdefault(key[0], []).append(
+                Row(program.name, program.ours, figures.get(key), BARE, remarks[key]))
+        return [Section(name, members) for name, members in rows.items()]
+
+    def signers(self, size):
+        """The Programs that sign, and the interpreter that they are compared with."""
+        message = self.scratch.message(size)
+        key = [DOMAIN, SELECTOR, self.scratch.key]
+        if size <= SMALL:
+            yield Program(BARE[1], False, [self.scratch.python, "-IS", "-c", "pass"],
+                          "/dev/null", {}, {})
+            yield self.signer("signer, no key", self.scratch.message(size, KEYLESS_DOMAIN),
+                              KEYLESS_DOMAIN, 0)
+        yield self.signer("signer", message, DOMAIN, 2)
+        yield peer("Mail::DKIM", mail_dkim("sign", key), message, {b"-Signature: ": 2, SUBJECT: 1})
+        yield peer("dkim.sign(), DKIM only", dkimpy("sign", key), message,
+                   {b"-Signature: ": 1, SUBJECT: 1})
+        yield peer("opendkim-testmsg, rsa-sha1", opendkim(key), message,
+                   {b"-Signature: ": 1, SUBJECT: 1})
+
+    def signer(self, name, message, domain, signatures):
+        """Our launcher and signer."""
+        command = [self.scratch.launcher, "mx.example.net", f"sender@{domain}",
+                   "recipient@example.net"]
+        return Program(
+            name, True, command, message,
+            {"DKSIGN": self.scratch.key_pattern, "DKREMOTE": NOTHING, **self.path},
+            {b"-Signature: ": signatures, SUBJECT: 1})
+
+    def verifiers(self, size):
+        """The Programs that verify."""
+        message = self.scratch.signed_message(size)
+        port = [str(self.dns_port)]
+        # Each result stands in the header field and in the log.
+        results = {b"=pass": 4, SUBJECT: 1}
+        packaged = with_packages(self.scratch.python)
+        if size <= SMALL:
+            yield self.verifier("verifier, DKVERIFY unset", self.scratch.python, message, {},
+                                {b"=pass": 0, SUBJECT: 1})
+        yield self.verifier("verifier", packaged, message,
+                            {"DKVERIFY": "DEGIJKfh", "DKSERVER": "-"}, results)
+        if self.verifyd and size <= RESIDENT_MOST:
+            yield self.verifier("verifier, resident", packaged, message,
+                                {"DKVERIFY": "DEGIJKfh", "DKSERVER": self.verifyd.socket},
+                                {**results, b"; resident": 1})._replace(server=self.verifyd)
+        yield peer("Mail::DKIM", mail_dkim("verify", port), message, {b"pass": 2})
+        yield peer("dkimverify, DKIM only", dkimpy("verify", port), message, {b"signature ok": 1})
+
+    def verifier(self, name, python, message, settings, evidence):
+        """Our verifier in place of qmail-queue."""
+        program = f"{self.scratch.directory}/installed/qmail_qfilter_verify.py"
+        return Program(name, True, python and [python, "-IS", program, "--queue"], message, {
+            "DKQUEUE": NOTHING, "DKAUTHSERVID": "mx.example.net",
+            "DNSCACHEIP": f"127.0.0.1#{self.dns_port}", **self.path, **settings}, evidence)
+
+    def failure(self, program):
+        """Why a program's figures would mean nothing, or "": one that gives up is fast."""
+        if not program.command:
+            return "not installed here"
+        with open(program.message, "rb") as message:
+            done = subprocess.run(
+                program.command, stdin=message, capture_output=True, check=False,
+                env=dict(program.environment, DKREMOTE=self.scratch.deliver,
+                         DKQUEUE=self.scratch.deliver))
+        written = done.stdout + done.stderr
+        if done.returncode == 0 and all(written.count(text) == count
+                                        for text, count in program.evidence.items()):
+            return ""
+        said = done.stderr or done.stdout[:200]
+        return "does not work here: " + " ".join(said.decode("ascii", "replace").split())[-100:]
+
+
+def peer(name, command, message, evidence):
+    """A Program that is not ours."""
+    return Program(name, False, command, message, dict(os.environ, DKREMOTE=NOTHING), evidence)
+
+
+def mail_dkim(verb, arguments):
+    """The command of a Mail::DKIM peer, or None where it is not installed."""
+    perl = shutil.which("perl")
+    if perl and can([perl, "-MMail::DKIM", "-e1"]):
+        return [perl, f"{HERE}/peers/mail_dkim_{verb}.pl", *arguments]
+    return None
+
+
+def dkimpy(verb, arguments):
+    """The command of a dkimpy peer, or None where it is not installed."""
+    python = with_dkimpy()
+    return python and [python, f"{HERE}/peers/dkimpy_{verb}.py", *arguments]
+
+
+def opendkim(key):
+    """The command of OpenDKIM's opendkim-testmsg that signs, or None where it is not installed.
+
+    key: domain, selector, path.  (It verifies only with keys of the real DNS.)
+    """
+    program = shutil.which("opendkim-testmsg", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    options = [word for pair in zip(("-d", "-s", "-k"), key) for word in pair]
+    return program and [program, *options]
+
+
+def measure(programs, runs, python):
+    """Runs each program `runs` times in turn -> {key: Figures}, without rates.
+
+    What a server does for one of them is spread over its runs.
+    """
+    samples = {key: [] for key in programs}
+    before = {key: program.server.cpu() for key, program in programs.items() if program.server}
+    for _ in range(runs):
+        for key, program in programs.items():
+            samples[key].append(run(program, 1, python))
+    figures = {}
+    for key, values in samples.items():
+        cpu, peak, seconds = map(statistics.median, zip(*values))
+        if key in before:
+            cpu += (programs[key].server.cpu() - before[key]) / runs
+        figures[key] = Figures(cpu * 1000, seconds * 1000, None, peak / 1024)
+    return figures
+
+
+def under_load(program, count, python):
+    """-> (messages a second of so many, AT_ONCE at once; what else there is to say)."""
+    if not program.server:
+        return count / run(program, count, python)[2], ""
+    before = program.server.answers()
+    rate = count / run(program, count, python)[2]
+    return rate, (f"{program.server.answers() - before} of {count} at once by the server, "
+                  f"which has {program.server.memory():.1f} MiB")
+
+
+def run(program, count, python):
+    """Runs a program so many times, AT_ONCE at once -> (CPU seconds, peak in KiB, seconds)."""
+    done = subprocess.run(
+        [python, "-IS", f"{HERE}/measure.py", program.message, str(count), str(AT_ONCE),
+         *program.command], env=program.environment, stdout=subprocess.PIPE, check=True)
+    cpu, peak, seconds = map(float, done.stdout.split())
+    return cpu, peak, seconds

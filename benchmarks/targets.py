@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""What the rows are held to."""
+
+import sys
+from typing import NamedTuple
+
+from deliveries import DISTINCT, RESIDENT, SAME, STOCK, name_of
+from programs import BARE
+from scratch import CHECKOUT
+
+sys.path.append(CHECKOUT)
+from lib.resident_signer import PROCESSES       # noqa: E402
+
+PEAK_SLACK = 0.5    # MiB, by which the peak of one program differs from run to run
+RESIDENT_MEMORY = 60 + 10 * PROCESSES   # MiB
+
+
+class Target(NamedTuple):
+    """figure(results) is to be <= or >= limit.
+
+    section, row: where it stands; unit: what the figure counts
+    results: {(section, name): Figures}, without the rows that have none
+    """
+    section: str
+    row: str
+    bound: str
+    limit: float
+    unit: str
+    figure: object
+
+    def verdict(self, results):
+        try:
+            figure = self.figure(results)
+        except KeyError as missing:
+            return f"{self.bound} {self.limit:g} {self.unit}: no figures of {missing.args[0][1]}"
+        met = figure <= self.limit if self.bound == "<=" else figure >= self.limit
+        return (f"{self.bound} {self.limit:g} {self.unit}: {figure:.3g}, "
+                + ("met" if met else "NOT MET"))
+
+
+def ratio(figure, key, to):
+    """function of results -> how many times a figure of row `to` that of row `key` is."""
+    return lambda results: getattr(results[key], figure) / getattr(results[to], figure)
+
+
+def memory(key):
+    """function of results -> MiB of a row."""
+    return lambda results: results[key].memory
+
+
+def all_targets(large):
+    """All Targets; large: what the size of large messages is called."""
+    return [*for_signing(f"signing, {large}"), *for_verifying(f"verifying, {large}"),
+            *for_deliveries()]
+
+
+def for_signing(large):
+    small, medium = "signing, small", "signing, 1 MB"
+    return [
+        Target(small, "signer", "<=", 3, "x bare", ratio("cpu", (small, "signer"), BARE)),
+        Target(small, "signer", "<=", 0.25, "x Mail::DKIM",
+               ratio("cpu", (small, "signer"), (small, "Mail::DKIM"))),
+        Target(small, "signer, no key", "<=", 1.5, "x bare",
+               ratio("cpu", (small, "signer, no key"), BARE)),
+        Target(large, "signer", ">=", 5, "x the speed of dkim.sign()",
+               ratio("cpu", (large, "dkim.sign(), DKIM only"), (large, "signer"))),
+        Target(large, "signer", "<=", 24, "MiB", memory((large, "signer"))),
+        Target(large, "signer", "<=", PEAK_SLACK, "MiB over 1 MB's",
+               lambda results: results[large, "signer"].memory
+               - results[medium, "signer"].memory),
+    ]
+
+
+def for_verifying(large):
+    small = "verifying, small"
+    return [
+        Target(small, "verifier", "<=", 1, "x dkimverify",
+               ratio("cpu", (small, "verifier"), (small, "dkimverify, DKIM only"))),
+        Target(small, "verifier", "<=", 1.3, "x Mail::DKIM",
+               ratio("cpu", (small, "verifier"), (small, "Mail::DKIM"))),
+        Target(small, "verifier, DKVERIFY unset", "<=", 1.5, "x bare",
+               ratio("cpu", (small, "verifier, DKVERIFY unset"), BARE)),
+        Target(small, "verifier, resident", "<=", 1.5, "x bare",
+               ratio("cpu", (small, "verifier, resident"), BARE)),
+        Target(large, "verifier", ">=", 3, "x the speed of dkimverify",
+               ratio("cpu", (large, "dkimverify, DKIM only"), (large, "verifier"))),
+        Target(large, "verifier", "<=", 32, "MiB", memory((large, "verifier"))),
+    ]
+
+
+def for_deliveries():
+    small = "delivering, small"
+    found = []
+    for kind, most_cpu, least_rate in ((DISTINCT, 3, 0.5), (SAME, 1.3, 0.9)):
+        row, stock = name_of(RESIDENT, kind), (small, name_of(STOCK, kind))
+        found += [
+            Target(small, row, "<=", most_cpu, "x stock's CPU", ratio("cpu", (small, row), stock)),
+            Target(small, row, ">=", least_rate, "x stock's rate",
+                   ratio("rate", (small, row), stock)),
+            *(Target(title, row, "<=", RESIDENT_MEMORY, "MiB", memory((title, row)))
+              for title in (small, "delivering, 1 MB"))]
+    return found
