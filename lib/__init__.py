@@ -20,10 +20,11 @@ that):
                  spawn_protocol signed_messages signing_worker resident_signer
                  resident_rspawn qmail_rspawn
 
-The signing path runs once per delivery, so it imports nothing that costs
-milliseconds (re, dataclasses, typing, email, logging, dns, dkim): its small
-records are classes with __slots__ or plain tuples, described where they are
-made, and its types stand in the docstrings.
+The signing path runs once per delivery, and so does what the verifier does
+beside its resident server.  So they import nothing that costs milliseconds (os,
+re, dataclasses, typing, email, logging, dns, dkim): posix has the calls that os
+passes on, small records are classes with __slots__ or plain tuples, described
+where they are made, and types stand in the docstrings.
 """
 
 __version__ = "0.1"

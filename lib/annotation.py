@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Writes a verified message with its new header fields, all else as it came."""
 
-import os
+import posix
 
 from . import message, spool
 
@@ -18,7 +18,7 @@ def write(target, added, header, removable, source):
     All other bytes stay as they are.  Raises SpoolTrouble, OSError.
     """
     spool.write(target, added)
-    if os.pread(source, 1, 0) in (b" ", b"\t"):
+    if posix.pread(source, 1, 0) in (b" ", b"\t"):
         spool.write(target, SEPARATOR)
     written = 0
     for part in message.long_header(source) if header.too_long else (header,):

@@ -7,7 +7,7 @@ qmail-rspawn.c).  So nothing is written there but one whole report: ours, by
 defer() in the script, or the original's.
 """
 
-import os
+import posix
 import sys
 
 from . import process
@@ -17,9 +17,9 @@ from .errors import SettingTrouble
 PASSED = "QMAIL_REMOTE_DK"
 
 
-def refuse_loop():
+def refuse_loop(environment):
     """Raises SettingTrouble if the original that we started led back here."""
-    if PASSED in os.environ:
+    if PASSED in environment:
         raise SettingTrouble("DKREMOTE leads back to this program, not to the original qmail-remote")
 
 
@@ -30,12 +30,12 @@ def run_original(path, arguments, message):
     message: descriptor of what is to be sent, at its start; 0 for what came
     """
     if message != 0:
-        os.dup2(message, 0)
+        posix.dup2(message, 0)
     restore_standard_error()
     process.restore_signals(ignored_by_parent())
-    os.environ[PASSED] = "1"
+    posix.putenv(PASSED, "1")
     try:
-        os.execv(path, ["qmail-remote"] + arguments)
+        posix.execv(path, ["qmail-remote"] + arguments)
     except OSError as error:
         raise SettingTrouble(f"unable to run {path}: {error.strerror}; DKREMOTE must be "
                              "the original qmail-remote") from error
@@ -49,8 +49,8 @@ def restore_standard_error():
     """
     kept = sys._xoptions.get("stderr")
     if kept:
-        os.dup2(int(kept), 2)
-        os.close(int(kept))
+        posix.dup2(int(kept), 2)
+        posix.close(int(kept))
 
 
 def ignored_by_parent():
@@ -62,7 +62,7 @@ def ignored_by_parent():
     """
     if "stderr" in sys._xoptions:
         try:
-            with open(f"/proc/{os.getppid()}/status", "rb") as status:
+            with open(f"/proc/{posix.getppid()}/status", "rb") as status:
                 return int(status.read().partition(b"\nSigIgn:")[2].split(None, 1)[0], 16)
         except (OSError, ValueError, IndexError):
             pass

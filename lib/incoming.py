@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Takes one message through verification, from descriptor 0 to what comes next."""
 
-import os
+import posix
 
 from . import annotation, maillog, message, queueing, resident_exchange, spool
 
@@ -26,7 +26,7 @@ def verify(way, in_force):
     if code != queueing.ACCEPTED:
         maillog.tell(line)
         return queueing.refuse(code, report, in_force)
-    size = os.fstat(original).st_size
+    size = posix.fstat(original).st_size
     annotated = 1 if way == queueing.FILTER else spool.anonymous_file(size, large_files)
     annotation.write(annotated, report.fields, header, report.removable, original)
     maillog.tell(line)

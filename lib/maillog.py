@@ -5,7 +5,7 @@ The signer's go to syslog, for its descriptor 2 is the delivery report.  The
 verifier's go to descriptor 2, which tcpserver's log service reads.
 """
 
-import os
+import posix
 import stat
 import sys
 import time
@@ -48,8 +48,8 @@ def tell(text):
     """
     line = f"{program()}: {printable(text)}\n".encode()
     try:
-        if not stat.S_ISSOCK(os.fstat(2).st_mode):
-            os.write(2, line)
+        if not stat.S_ISSOCK(posix.fstat(2).st_mode):
+            posix.write(2, line)
             return
     except OSError:
         pass
@@ -59,7 +59,7 @@ def tell(text):
 def write(priority, text):
     global silent_until
     if terminal:
-        os.write(2, f"{program()}: {printable(text)}\n".encode())
+        posix.write(2, f"{program()}: {printable(text)}\n".encode())
         return
     if time.monotonic() < silent_until:
         return
@@ -71,4 +71,4 @@ def write(priority, text):
 
 def program():
     """The name in the log: qmail_remote_dk.py is qmail-remote-dk."""
-    return os.path.splitext(os.path.basename(sys.argv[0]))[0].replace("_", "-")
+    return sys.argv[0].rpartition("/")[2].removesuffix(".py").replace("_", "-")

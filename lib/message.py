@@ -6,8 +6,7 @@ blanks around it, the field with its exact bytes, folds and final LF included.
 Tuples, because a hostile message has a hundred thousand of them.
 """
 
-import errno
-import os
+import posix
 
 CHUNK = 64 * 1024            # bytes read at a time: fits the L2 cache
 HEADER_LIMIT = 1024 * 1024   # bytes of header that we look at
@@ -50,10 +49,11 @@ def chunks(fd, start=0):
     A file that ends before its size is an error: else two passes over it could
     see different messages.
     """
-    size = os.fstat(fd).st_size
+    size = posix.fstat(fd).st_size
     while start < size:
-        chunk = os.pread(fd, CHUNK, start)
+        chunk = posix.pread(fd, CHUNK, start)
         if not chunk:
+            import errno
             raise OSError(errno.EIO, "the message ends before the size of its file")
         yield chunk
         start += len(chunk)
@@ -147,7 +147,7 @@ def long_header(fd):
     start = 0
     length = HEADER_LIMIT
     while True:
-        block = os.pread(fd, length, start)
+        block = posix.pread(fd, length, start)
         end = block.find(b"\n\n") + 1
         if end or len(block) < length:
             yield parse_header(block[:end] if end else block, bool(end))

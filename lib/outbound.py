@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Signs one message on its way out: which domain, which keys, which fields."""
 
-import os
+import posix
 import time
 
-from . import address, keys, message, spool
+from . import address, keys, message, process, spool
 from .errors import SettingTrouble
+from .process import fsdecode, fsencode
 from .settings import PROTOCOLS
 
 LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
@@ -30,12 +31,12 @@ def prepare(fd, arguments, settings, clock=time.time):
     """What is to be sent for the message on fd: fd itself, or its signed copy.
 
     fd: a regular file with the message from offset 0, that stays as it is
-    arguments: host, envelope sender, recipients; str, as os.fsdecode() gives them
+    arguments: host, envelope sender, recipients; str, as sys.argv has them
     -> descriptor, at its start.  Raises Trouble and OSError.
     """
     if len(arguments) < 3:
         return fd   # the original says how it is used
-    fields, remarks = sign_message(fd, os.fsencode(arguments[1]), settings, clock)
+    fields, remarks = sign_message(fd, fsencode(arguments[1]), settings, clock)
     log(remarks, arguments)
     return signed_copy(fields, fd, settings) if fields else fd
 
@@ -50,14 +51,14 @@ def sign_message(fd, envelope_sender, settings, clock=time.time):
     plan = choose(header, envelope_sender, settings)
     remarks = []
     if plan.withheld:
-        remarks.append((False, f"not signed as {os.fsdecode(plan.withheld)}: the message came from "
+        remarks.append((False, f"not signed as {fsdecode(plan.withheld)}: the message came from "
                                "outside without a good signature of that domain"))
     if not plan.dkim[1] and not plan.domainkeys[1]:
         return b"", remarks
     flaw = header.flaw or address.author_flaw(header)
     if flaw:
         return b"", [(True, f"sent unsigned: {flaw}, so verifiers would not agree on it")]
-    large = os.fstat(fd).st_size > message.CHUNK
+    large = posix.fstat(fd).st_size > message.CHUNK
     fields, more = sound(sign(header, body, plan, settings, int(clock()), large))
     return fields, remarks + more
 
@@ -152,7 +153,7 @@ def load_keys(plan):
     dkim_keys = keys.load(*plan.dkim)
     domainkeys_keys = dkim_keys if plan.domainkeys == plan.dkim else keys.load(*plan.domainkeys)
     for key in {key.path: key for key in dkim_keys + domainkeys_keys}.values():
-        path = os.fsdecode(key.path)
+        path = fsdecode(key.path)
         if key.readable_by_others:
             maillog.warn(f"{path} is readable by others; remedy: chmod o= {path}")
         if key.private_key.bits < RSA_LEAST and is_rsa(key):
@@ -194,7 +195,7 @@ def header_list(value):
     """
     additions, removals = [], []
     for word in value.split():
-        name = os.fsencode(word.lstrip("+-"))
+        name = fsencode(word.lstrip("+-"))
         if not name or name.translate(None, LETTERS):
             raise SettingTrouble(f"DKIMHEADERS: {word!r} is not a header field name")
         if word.startswith("-"):
@@ -209,14 +210,14 @@ def identity(settings):
 
     "%" stands for d=, which i= must equal or be below (RFC 6376 section 3.5).
     """
-    pattern = os.fsencode(settings["DKIMIDENTITY"])
+    pattern = fsencode(settings["DKIMIDENTITY"])
     local_part, _, domain = pattern.partition(b"@")
     if pattern and not (
             (domain == b"%" or domain.endswith(b".%"))
             and address.is_domain(domain[:-1].lower() + b"example.com")
             and not local_part.translate(None, LETTERS + b"+")
             and (not local_part or all(local_part.split(b".")))):
-        raise SettingTrouble(f"DKIMIDENTITY: {os.fsdecode(pattern)!r} is not like user@sub.%")
+        raise SettingTrouble(f"DKIMIDENTITY: {fsdecode(pattern)!r} is not like user@sub.%")
     return pattern
 
 
@@ -239,14 +240,14 @@ def described(signature):
     key, field = signature
     protocol = "domainkeys" if field.startswith(b"DomainKey-") else "dkim"
     algorithm = "rsa-sha1" if protocol == "domainkeys" else key.private_key.algorithm + "-sha256"
-    return (f"{protocol} d={os.fsdecode(key.domain)} s={os.fsdecode(key.selector)} a={algorithm}")
+    return (f"{protocol} d={fsdecode(key.domain)} s={fsdecode(key.selector)} a={algorithm}")
 
 
 def signed_copy(fields, fd, settings):
     """A descriptor with fields and then the message without CR, at its start."""
-    copy = spool.anonymous_file(len(fields) + os.fstat(fd).st_size, settings.temporary_directory())
+    copy = spool.anonymous_file(len(fields) + posix.fstat(fd).st_size, settings.temporary_directory())
     spool.write(copy, fields)
     for chunk in message.without_cr(message.chunks(fd)):
         spool.write(copy, chunk)
-    os.lseek(copy, 0, os.SEEK_SET)
+    process.rewind(copy)
     return copy

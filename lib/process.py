@@ -1,11 +1,30 @@
 # SPDX-License-Identifier: MIT
 """What the process is to the system, and to the next program."""
 
-import os
+import posix
+import sys
 
 import _signal      # the signal module proper imports enum, which costs 3 ms
 
 PR_SET_DUMPABLE = 4     # linux/prctl.h
+SEEK_SET, SEEK_CUR = 0, 1
+
+ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+
+
+def environment():
+    """The environment that this process was started with, {str: str} as os.environ is."""
+    return {fsdecode(name): fsdecode(value) for name, value in posix.environ.items()}
+
+
+def fsencode(text):
+    """The bytes of text (str) from an argument, a path or the environment: os.fsencode()."""
+    return text.encode(*ENCODING)
+
+
+def fsdecode(data):
+    """And back: os.fsdecode()."""
+    return data.decode(*ENCODING)
 
 
 def keep_memory_private():
@@ -49,11 +68,21 @@ def takes_longer(seconds, function, *arguments):
     return bool(rung)
 
 
+def is_at_start(fd):
+    """Whether the offset of fd is 0."""
+    return posix.lseek(fd, 0, SEEK_CUR) == 0
+
+
+def rewind(fd):
+    """Makes the offset of fd 0."""
+    posix.lseek(fd, 0, SEEK_SET)
+
+
 def close(*descriptors):
     """Closes those that are not None.  What a file system may say to that is of no use to us."""
     for descriptor in descriptors:
         if descriptor is not None:
             try:
-                os.close(descriptor)
+                posix.close(descriptor)
             except OSError:
                 pass

@@ -8,7 +8,7 @@ qmail-queue's exit codes (qmail_close() in qmail.c): qmail-qfilter passes a
 filter's on, but takes 99 for "drop it", which is never ours to say.
 """
 
-import os
+import posix
 import stat
 
 from . import process
@@ -58,16 +58,16 @@ def way_to_run(arguments):
             raise SettingTrouble(f"the only arguments are {QUEUE} or {FILTER}, to force one")
         return arguments[0]
     try:
-        state = os.fstat(1)
+        state = posix.fstat(1)
     except OSError as error:
         raise SettingTrouble(f"descriptor 1: {error.strerror}; a queue program has "
                              "the envelope there") from error
     if stat.S_ISSOCK(state.st_mode) or stat.S_ISFIFO(state.st_mode) and is_readable(1):
         return QUEUE
     access = access_mode(1)
-    if access == os.O_RDWR and stat.S_ISREG(state.st_mode):
+    if access == posix.O_RDWR and stat.S_ISREG(state.st_mode):
         return QUEUE if state.st_size else FILTER
-    if access == os.O_RDONLY:
+    if access == posix.O_RDONLY:
         return QUEUE
     raise SettingTrouble("descriptor 1 is neither an envelope to read nor qmail-qfilter's "
                          f"file; {FILTER} writes the verified message to it")
@@ -76,29 +76,29 @@ def way_to_run(arguments):
 def is_readable(fd):
     """Whether one may read from fd: what fcntl would tell, which takes 0.3 ms to import."""
     try:
-        os.read(fd, 0)
+        posix.read(fd, 0)
     except OSError:
         return False
     return True
 
 
 def access_mode(fd):
-    """os.O_RDONLY, O_WRONLY or O_RDWR.  Raises OSError."""
+    """posix.O_RDONLY, O_WRONLY or O_RDWR.  Raises OSError."""
     import fcntl
-    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & posix.O_ACCMODE
 
 
 def occupy_standard_error():
     """Opens descriptor 2 where it is closed: else the message's copy might get it."""
     try:
-        os.fstat(2)
+        posix.fstat(2)
     except OSError:
-        os.open("/dev/null", os.O_WRONLY)   # 0 and 1 are open: this is the lowest
+        posix.open("/dev/null", posix.O_WRONLY)   # 0 and 1 are open: this is the lowest
 
 
-def refuse_loop(way):
+def refuse_loop(way, environment):
     """Raises SettingTrouble if the queue program that we became led back here."""
-    if way == QUEUE and PASSED in os.environ:
+    if way == QUEUE and PASSED in environment:
         raise SettingTrouble("DKQUEUE leads back to this program, not to the original qmail-queue")
 
 
@@ -138,7 +138,7 @@ def refuse(code, report, settings):
     text = f"{start}message refused by DKIM or DomainKeys policy: {reason}"
     text = "".join(c if " " <= c <= "~" else "?" for c in text)
     try:
-        os.write(REASON_FD, (text[:REASON_LONGEST - len(end)] + end).encode())
+        posix.write(REASON_FD, (text[:REASON_LONGEST - len(end)] + end).encode())
     except OSError:
         return code
     return REASON_GIVEN
@@ -147,8 +147,8 @@ def refuse(code, report, settings):
 def takes_reason():
     """Whether descriptor REASON_FD is a pipe to write to, as notqmail makes it."""
     try:
-        return (stat.S_ISFIFO(os.fstat(REASON_FD).st_mode)
-                and access_mode(REASON_FD) == os.O_WRONLY)
+        return (stat.S_ISFIFO(posix.fstat(REASON_FD).st_mode)
+                and access_mode(REASON_FD) == posix.O_WRONLY)
     except OSError:
         return False
 
@@ -159,7 +159,7 @@ def log_line(way, code, words):
     qp is as in qmail-send's log: the number of the process that qmail-queue is.
     words: of Report
     """
-    process_id = os.getpid() if way == QUEUE else os.getppid()
+    process_id = posix.getpid() if way == QUEUE else posix.getppid()
     return f"qp {process_id} {VERDICTS[code]}: {words}"
 
 
@@ -179,12 +179,12 @@ def become_queue_program(path, fd):
     Returns only by raising SettingTrouble.
     """
     if fd != 0:
-        os.lseek(fd, 0, os.SEEK_SET)
-        os.dup2(fd, 0)
+        process.rewind(fd)
+        posix.dup2(fd, 0)
     process.restore_signals()
-    os.environ[PASSED] = "1"
+    posix.putenv(PASSED, "1")
     try:
-        os.execv(path, [path])
+        posix.execv(path, [path])
     except OSError as error:
         raise SettingTrouble(f"unable to run {path}: {error.strerror}; DKQUEUE must be "
                              "the queue program for verified mail") from error

@@ -7,7 +7,7 @@ fields that we write gets past results_of(), whoever wrote it.  Whatever goes
 wrong, there is no answer, and that is known within a second.
 """
 
-import os
+import posix
 import sys
 import time
 
@@ -71,10 +71,10 @@ def is_there(path, fd):
 
     path: of its socket.  Where that can't be seen, asking will tell why.
     """
-    if not path.startswith("/") or os.fstat(fd).st_size > LARGEST_MESSAGE:
+    if not path.startswith("/") or posix.fstat(fd).st_size > LARGEST_MESSAGE:
         return False
     try:
-        os.stat(path)
+        posix.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
@@ -110,7 +110,7 @@ def exchange(path, fd, packet):
             connection.sendmsg([packet], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS,
                                            readable.to_bytes(4, sys.byteorder))])
         finally:
-            os.close(readable)
+            posix.close(readable)
         connection.settimeout(max(until - time.monotonic(), 0.001))
         return connection.recv(LONGEST_ANSWER)
     finally:
@@ -122,7 +122,7 @@ def read_only(fd):
 
     Raises OSError, also where there is no /proc.
     """
-    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    return posix.open(f"/proc/self/fd/{fd}", posix.O_RDONLY | posix.O_CLOEXEC)
 
 
 def request(terms):

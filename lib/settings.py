@@ -7,7 +7,7 @@ name is the setting's in lower case, its first line the value.  An empty value
 means the default, and an empty variable hides the control file.
 """
 
-import os
+import posix
 import sys
 
 from .errors import SettingTrouble
@@ -177,4 +177,4 @@ def first_line(path):
 
 def at_once(path, flags):
     """Opens a file for open(): one that is a FIFO without waiting for its other end."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    return posix.open(path, flags | posix.O_NONBLOCK)

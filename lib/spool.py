@@ -7,9 +7,10 @@ left behind.  Never a pipe: if its feeder died at a line's end, qmail-remote
 would send the message cut short and report success.
 """
 
-import os
+import posix
 import stat
 
+from . import process
 from .errors import ReadTrouble, SpoolTrouble
 
 IN_MEMORY = 1024 * 1024     # bytes, up to which a message is kept in memory
@@ -22,10 +23,10 @@ def anonymous_file(size, directory=None):
     directory: where large ones go (TMPDIR); else the first of DIRECTORIES that
     serves.  Raises SpoolTrouble if none does.
     """
-    if size <= IN_MEMORY and hasattr(os, "memfd_create"):
+    if size <= IN_MEMORY and hasattr(posix, "memfd_create"):
         try:
-            fd = os.memfd_create("message", os.MFD_CLOEXEC)
-            os.fchmod(fd, 0o600)    # as on disk: else whoever it is handed to could write to it
+            fd = posix.memfd_create("message", posix.MFD_CLOEXEC)
+            posix.fchmod(fd, 0o600)     # as on disk: else whoever it is handed to could write to it
             return fd
         except OSError:
             pass    # a kernel without it, or its limit: the disk serves as well
@@ -40,17 +41,17 @@ def anonymous_file(size, directory=None):
 
 def unlinked_file(directory):
     """An open file in directory that has no name.  Raises OSError."""
-    if hasattr(os, "O_TMPFILE"):
+    if hasattr(posix, "O_TMPFILE"):
         try:
-            return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            return posix.open(directory, posix.O_TMPFILE | posix.O_RDWR | posix.O_CLOEXEC, 0o600)
         except OSError:
             pass    # many file systems don't have it, and say so in many ways
-    path = os.path.join(directory, "qmail-dk." + os.urandom(16).hex())
-    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    path = f"{directory}/qmail-dk.{posix.urandom(16).hex()}"
+    fd = posix.open(path, posix.O_CREAT | posix.O_EXCL | posix.O_RDWR | posix.O_CLOEXEC, 0o600)
     try:
-        os.unlink(path)
+        posix.unlink(path)
     except OSError:
-        os.close(fd)
+        posix.close(fd)
         raise
     return fd
 
@@ -60,7 +61,7 @@ def write(fd, data):
     view = memoryview(data)
     while view:
         try:
-            view = view[os.write(fd, view):]
+            view = view[posix.write(fd, view):]
         except OSError as error:
             raise SpoolTrouble(f"unable to write a copy of the message: {error.strerror}") from error
 
@@ -72,13 +73,13 @@ def from_start(fd, directory=None):
     from it: a pipe, or a file that was read in part.  A copy is in memory up
     to IN_MEMORY.  Raises OSError, ReadTrouble, SpoolTrouble.
     """
-    if stat.S_ISREG(os.fstat(fd).st_mode) and os.lseek(fd, 0, os.SEEK_CUR) == 0:
+    if stat.S_ISREG(posix.fstat(fd).st_mode) and process.is_at_start(fd):
         return fd
     copy = None
     held = bytearray()
     while True:
         try:
-            piece = os.read(fd, 65536)
+            piece = posix.read(fd, 65536)
         except OSError as error:
             raise ReadTrouble(f"unable to read the message: {error.strerror}") from error
         held += piece
@@ -88,5 +89,6 @@ def from_start(fd, directory=None):
             write(copy, held)
             held = bytearray()
         if not piece:
-            os.lseek(copy, 0, os.SEEK_SET)
+            process.rewind(copy)
             return copy
+

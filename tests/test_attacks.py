@@ -5,6 +5,7 @@ import base64
 import hashlib
 import os
 import pathlib
+import posix
 import re
 import shutil
 import subprocess
@@ -370,8 +371,8 @@ def test_a_link_in_place_of_the_temporary_file(tmp_path, monkeypatch):
     """Where O_TMPFILE does not serve, and the name was guessed."""
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    monkeypatch.setattr(os, "urandom", bytes)
-    monkeypatch.delattr(os, "O_TMPFILE")
+    monkeypatch.setattr(posix, "urandom", bytes)
+    monkeypatch.delattr(posix, "O_TMPFILE")
     (tmp_path / ("qmail-dk." + bytes(16).hex())).symlink_to(victim)
     with pytest.raises(SpoolTrouble):
         spool.anonymous_file(spool.IN_MEMORY + 1, str(tmp_path))

@@ -298,7 +298,7 @@ sys.path.insert(0, {str(rspawn.CHECKOUT)!r})
 from lib import errors, keys
 os.setegid(65534); os.seteuid(65534)
 try:
-    keys.read({str(key)!r})
+    keys.read({os.fsencode(key)!r})
 except errors.KeyTrouble as trouble:
     print(trouble)
 """)

@@ -7,6 +7,7 @@ with the whole message queued or with a code that its caller takes for temporary
 """
 
 import os
+import posix
 import random
 import resource
 import signal
@@ -405,14 +406,14 @@ def test_short_reads_and_writes(tmp_path, monkeypatch):
     signer = signing.Signer(tmp_path / "keys")
     text = SMALL + b"A line.\n" * 2000
     expected = signer.sign(text)
-    monkeypatch.setattr(os, "pread", lambda fd, size, at: pread(fd, source.randint(1, size), at))
-    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:source.randint(1, 700)]))
+    monkeypatch.setattr(posix, "pread", lambda fd, size, at: pread(fd, source.randint(1, size), at))
+    monkeypatch.setattr(posix, "write", lambda fd, data: write(fd, data[:source.randint(1, 700)]))
     assert signer.sign(text) == expected
     with open(tmp_path / "message", "wb") as file:
         file.write(expected)
     with open(tmp_path / "message", "rb") as file:
         file.seek(1)        # so that it is copied
-        monkeypatch.setattr(os, "read", lambda fd, size: read(fd, source.randint(1, 300)))
+        monkeypatch.setattr(posix, "read", lambda fd, size: read(fd, source.randint(1, 300)))
         copy = spool.from_start(file.fileno())
     monkeypatch.undo()
     with open(copy, "rb") as file:
@@ -436,7 +437,7 @@ def test_a_key_that_is_replaced_is_read_whole(tmp_path):
     """Rotation is by relink: a file once opened stays what it was."""
     signer = signing.Signer(tmp_path)
     path = tmp_path / "example.com" / "s2026a"
-    opened = os.open
+    opened = posix.open
 
     def replaced(name, flags, *mode):
         fd = opened(name, flags, *mode)
@@ -444,6 +445,6 @@ def test_a_key_that_is_replaced_is_read_whole(tmp_path):
             path.unlink()
             path.write_bytes(b"half a ")
         return fd
-    with mock.patch("os.open", replaced):
+    with mock.patch("posix.open", replaced):
         (_, _, data, _), = keys.key_files(b"example.com", signer.environment["DKSIGN"])
     assert data == RSA

@@ -3,6 +3,7 @@
 
 import base64
 import os
+import posix
 import subprocess
 import sys
 import tempfile
@@ -232,7 +233,7 @@ def test_hostile_domains_never_reach_the_file_system(tmp_path, monkeypatch, doma
             return function(path, *arguments, **keywords)
         return recorded
     for name in ("open", "readlink", "stat", "lstat"):
-        monkeypatch.setattr(os, name, recording(getattr(os, name)))
+        monkeypatch.setattr(posix, name, recording(getattr(posix, name)))
     sender = address.decode("latin-1") if place == "envelope" else ""
     assert signer.sign(message, sender) == message
     assert [path for path in looked_at if b"nowhere" in os.fsencode(path)] == []
