@@ -17,6 +17,11 @@ CONTROLS = bytes(range(0x21))
 BLANKS = b" \t\r\n"
 AFTER_ID = (b"", b" ", b"\t", b"\r", b"\n", b"(", b";")    # or it goes on, for some readers
 
+# Letters that Python's re.IGNORECASE or str.lower() takes for ASCII ones.
+LOOK_ALIKES = [(letter.encode(), plain) for letter, plain in (
+    ("\N{LATIN SMALL LETTER LONG S}", b"s"), ("\N{LATIN SMALL LETTER DOTLESS I}", b"i"),
+    ("\N{KELVIN SIGN}", b"k"))]
+
 LONGEST_REASON = 200    # characters
 
 
@@ -100,7 +105,7 @@ def pretends(name, content, authserv_id):
     what stands before their colon.
     """
     if not name:
-        name = content.partition(b":")[0].strip(CONTROLS).lower()
+        name = lower(content.partition(b":")[0].strip(CONTROLS))
     if name == NAME:
         return claims(content.partition(b":")[2], authserv_id)
     return name == STATUS_NAME
@@ -115,8 +120,16 @@ def claims(content, authserv_id):
     wanted = authserv_id.lower().rstrip(b".")
     found = claimed_id(content)
     if found is None:
-        return wanted in content.translate(None, b"\\" + BLANKS).lower()
-    return found.lower().rstrip(b".") == wanted
+        return wanted in lower(content.translate(None, b"\\" + BLANKS))
+    return lower(found).rstrip(b".") == wanted
+
+
+def lower(text):
+    """The text (bytes) in lower case, as readers see it that take it for UTF-8."""
+    if not text.isascii():
+        for letter, plain in LOOK_ALIKES:
+            text = text.replace(letter, plain)
+    return text.lower()
 
 
 def claimed_id(content):

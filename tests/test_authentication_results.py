@@ -157,6 +157,8 @@ OURS = [
     # lines that some readers take for fields
     b"Authentication-Results\v: mx.example.org; none\n",
     b"\xa0\nAuthentication-Results: mx.example.org; none\n",
+    "Authentication-Re\u017fults: mx.example.org; none\n".encode(),     # long s
+    "Authent\u0131cation-Results: mx.example.org; none\n".encode(),     # i without a dot
     b"DomainKey-Status: good\n",
     b"domainkey-status : good\n",
     b"DOMAINKEY-STATUS:\n good\n",
@@ -186,6 +188,13 @@ def test_pretenders_are_removed_wherever_they_are(field):
     left = b"".join(field for index, (_, field) in enumerate(header.fields)
                     if index not in removed)
     assert left.replace(b"\xa0\n", b"") == OTHERS[0] + b"Subject: x\n"
+
+
+@pytest.mark.parametrize("claim", ["mx.\u212aiosk.example", '"mx.kio\u017fk.example"',
+                                   "mx.k\u0131osk.example"])
+def test_letters_that_some_readers_take_for_ours(claim):
+    field = f"Authentication-Results: {claim}; none\n".encode()
+    assert authentication_results.is_ours(b"authentication-results", field, b"mx.kiosk.example")
 
 
 def test_all_others_stay():
