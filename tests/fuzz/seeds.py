@@ -7,7 +7,7 @@ import dnslib
 
 from tests import (test_address, test_authentication_results, test_dkim_verify, test_message,
                    test_odd_messages, verifying)
-from tests.fuzz.targets import SEPARATOR, SIGNED
+from tests.fuzz.targets import SEPARATOR, SIGNED, signed
 from tests.test_corpus import CORPUS, entries
 
 LONGEST = 20000     # bytes: longer ones only slow the fuzzer down
@@ -32,7 +32,7 @@ def records():
 
 def signature_seeds():
     found = [text + SEPARATOR + record for text in SIGNED for record in records()[:4]]
-    found += [verifying.dkim_signed(**tags) for tags, _, _ in test_dkim_verify.TAGS]
+    found += [text for text, _ in signed()]
     return [text for text in found + messages() if len(text) <= LONGEST]
 
 
