@@ -100,8 +100,8 @@ class Key:
         if self.algorithm is None:
             raise KeyTrouble("the key is neither RSA nor Ed25519")
 
-    def __del__(self):
-        libcrypto.EVP_PKEY_free(self.pointer)
+    def __del__(self, free=libcrypto.EVP_PKEY_free):    # the module may be gone by then
+        free(self.pointer)
 
     def sign(self, data):
         """RSA: data (a DigestInfo) padded as PKCS #1 type 1; Ed25519: data itself."""
