@@ -7,12 +7,18 @@ authserv-id, so after the removal none of these may find it.
 
 import email.parser
 import email.policy
+import functools
 import re
 
 import authres
 
-NAME = "authentication-results"
+NAME = re.compile("authentication-results", re.IGNORECASE)
+FIELD = re.compile(rf"{NAME.pattern}[ \t]*:(.*)", re.DOTALL | re.IGNORECASE)
 PARSER = email.parser.BytesHeaderParser(policy=email.policy.compat32)
+
+# (what ends a line, what folds it)
+LINE_ENDS = [(re.compile(line_end), re.compile(rf"(?:{line_end})(?=[ \t])"))
+             for line_end in ("\n", "\r\n|\r|\n")]
 
 
 def authserv_ids(header):
@@ -24,19 +30,19 @@ def authserv_ids(header):
 
 def values(header):
     """The values of the fields by email.parser, which takes a CR for a line's end,
-    and by regular expressions, which do not, or take blanks before the colon."""
-    found = [str(value) for name, value in PARSER.parsebytes(header).items()
-             if name.lower().strip() == NAME]
+    and by regular expressions, which do not, or take blanks before the colon; a set."""
     text = header.decode("utf-8", "surrogateescape")
-    for line_end in ("\n", "\r\n|\r|\n"):
-        unfolded = re.sub(rf"(?:{line_end})(?=[ \t])", "", text)
-        for line in re.split(line_end, unfolded):
-            match = re.fullmatch(rf"{NAME}[ \t]*:(.*)", line, re.DOTALL | re.IGNORECASE)
-            if match:
-                found.append(match.group(1))
+    if not NAME.search(text):
+        return set()
+    found = {str(value) for name, value in PARSER.parsebytes(header).items()
+             if NAME.fullmatch(name.strip())}
+    for line_end, fold in LINE_ENDS:
+        matches = map(FIELD.fullmatch, line_end.split(fold.sub("", text)))
+        found.update(match.group(1) for match in matches if match)
     return found
 
 
+@functools.lru_cache(maxsize=20000)     # it is slow
 def strict(value):
     """By the authres package: RFC 8601's grammar."""
     unfolded = re.sub(r"[\r\n]+", "", value).strip()

@@ -7,7 +7,7 @@ from unittest import mock
 
 from cryptography.hazmat.primitives import serialization
 
-from lib import outbound
+from lib import maillog, outbound
 from lib.settings import Settings
 
 NOW = 1700000000    # seconds since 1970, in the past: verifiers refuse a t= to come
@@ -79,7 +79,7 @@ class Signer:
         fd = os.open(path, os.O_RDONLY)
         handed_on = -1
         try:
-            with mock.patch("lib.maillog.write", lambda _, text: self.log.append(text)):
+            with mock.patch.object(maillog, "write", lambda _, text: self.log.append(text)):
                 handed_on = outbound.prepare(
                     fd, ["mx.example.net", sender, "bob@example.net"], settings,
                     clock=lambda: now)

@@ -11,6 +11,7 @@ import email.utils
 import functools
 import re
 import tempfile
+from unittest import mock
 
 import authres
 import dkim     # whole, as a judge, before lib/ imports it in part
@@ -18,8 +19,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from lib import (address, annotation, canonicalization, dkimpy, inbound, key_record, message,
-                 resolver, spawn_protocol, tag_values)
+from lib import (address, annotation, canonicalization, dkimpy, inbound, key_record, keys, message,
+                 resolver, spawn_protocol, spool, tag_values)
 from lib.results import STATUS_WORDS, TxtAnswer
 from tests import (readers, rspawn, signing, test_canonicalization, test_dkim_verify,
                    verifying)
@@ -31,6 +32,13 @@ def pieces(data):
     """-> (the text after the first byte, the same in pieces of a size that the byte says)."""
     size, text = (data[0] if data else 0) + 1, data[1:]
     return text, [text[at:at + size] for at in range(0, len(text), size)]
+
+
+def memory_file(text=b""):
+    """An open file with text in it: a file on disk costs more than most targets do."""
+    file = open(spool.anonymous_file(len(text)), "w+b", buffering=0)
+    file.write(text)
+    return file
 
 
 def header(data):
@@ -55,9 +63,7 @@ def long_header(data):
     text, _ = pieces(data)
     longest, message.HEADER_LIMIT = message.HEADER_LIMIT, (data[0] if data else 0) + 1
     try:
-        with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:
-            source.write(text)
-            source.flush()
+        with memory_file(text) as source, memory_file() as target:
             found, _ = message.split(message.chunks(source.fileno()))
             parts = list(message.long_header(source.fileno())) if found.too_long else [found]
             annotation.write(target.fileno(), b"", found, lambda part: (), source.fileno())
@@ -148,6 +154,7 @@ SIGNED = [verifying.dkim_signed(), verifying.dkim_signed(c="simple/simple"),
           verifying.dkim_signed(key=verifying.Ed25519()), verifying.domainkeys_signed(),
           verifying.domainkeys_signed(c="simple")]
 
+
 @functools.lru_cache(maxsize=None)
 def signed():
     """-> list of (message, what its signature covers of the text, without blanks)."""
@@ -187,10 +194,15 @@ def signature(data):
         assert_signed(header_read, text)
     field, _, status = inbound.header_fields(found, AUTHSERV_ID).partition(b"\nDomainKey-Status: ")
     assert status.count(b"\n") == 1
-    theirs = authres.AuthenticationResultsHeader.parse(field.decode("ascii").replace("\n", ""))
-    assert theirs.authserv_id == AUTHSERV_ID.decode()
-    assert [result.result for result in theirs.results] == (
-        [result.status for result in found.results] or ["none", "none"])
+    assert read_by_authres(field) == (
+        AUTHSERV_ID.decode(), [result.status for result in found.results] or ["none", "none"])
+
+
+@functools.lru_cache(maxsize=20000)     # most messages have one of a few results
+def read_by_authres(field):
+    """-> (the authserv-id, the results) that the authres package finds in our field."""
+    found = authres.AuthenticationResultsHeader.parse(field.decode("ascii").replace("\n", ""))
+    return found.authserv_id, [result.result for result in found.results]
 
 
 def assert_signed(header_read, text):
@@ -211,9 +223,7 @@ def removal(data):
     """After the removal, no reader of Authentication-Results finds our name on one."""
     text = data[1:]
     found, _ = message.split([text])
-    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:
-        source.write(text)
-        source.flush()
+    with memory_file(text) as source, memory_file() as target:
         annotation.write(target.fileno(), OUR_FIELDS, found, lambda part: (
             inbound.fields_to_remove(part, AUTHSERV_ID)), source.fileno())
         target.seek(0)
@@ -259,10 +269,11 @@ def field(data):
 def spawn(data):
     """qmail-rspawn's protocol: commands in any pieces, reports as qmail-rspawn.c reads them."""
     text, cut = pieces(data)
-    whole = [command_parts(command) for command in spawn_protocol.CommandReader().feed(text)]
+    commands = list(spawn_protocol.CommandReader().feed(text))
     reader = spawn_protocol.CommandReader()
-    assert [command_parts(command) for piece in cut for command in reader.feed(piece)] == whole
-    for command in spawn_protocol.CommandReader().feed(text):
+    assert [command_parts(command) for piece in cut for command in reader.feed(piece)] == [
+        command_parts(command) for command in commands]
+    for command in commands:
         spawn_protocol.command_flaw(command, 20, False)
     for status in (0, 111 << 8, 1 << 8, 9):
         words = spawn_protocol.report(status, text)
@@ -289,13 +300,20 @@ class Signing:
     """Any message is signed so that dkimpy accepts it, or comes out as it went in."""
 
     def __init__(self):
-        self.signer = None
+        self.directory = self.signer = None
+
+    def start(self):
+        """Makes the keys.  A small one, for nothing here depends on its size."""
+        self.directory = tempfile.TemporaryDirectory(prefix="fuzz")
+        self.signer = signing.Signer(self.directory.name,
+                                     (("example.com", "s2026a", "rsa1024.pem"),))
 
     def __call__(self, data):
         if self.signer is None:
-            self.signer = signing.Signer(tempfile.mkdtemp(prefix="fuzz"))
+            self.start()
         text = data[1:]
-        out = self.signer.sign(text)
+        with mock.patch.object(keys, "keep_loaded", True):     # as the resident signer does
+            out = self.signer.sign(text)
         if out == text:
             return
         assert b"\r" not in out
