@@ -258,6 +258,8 @@ GROWING = {
     "quotes": (claims, lambda size: b'"' + b"\\" * size),
     "words": (claims, lambda size: b" x" * (size // 2)),
     "CRs": (hidden, lambda size: b"a\r" * (size // 2)),
+    "CRs after a forged one": (hidden, lambda size: (
+        b"a\rauthentication-results: x" + b"\r" * (size // 2) + b"\ra" * (size // 4))),
     "forged after CRs": (hidden, lambda size: b"authentication-results: x\r" * (size // 20)),
     "fields": (split, lambda size: b"a:\n" * (size // 3)),
     "folds": (split, lambda size: b"a:\n" + b" \n" * (size // 2)),
