@@ -23,8 +23,11 @@ def write(target, added, header, removable, source):
     written = 0
     for part in message.long_header(source) if header.too_long else (header,):
         removed = frozenset(removable(part))
-        spool.write(target, b"".join(field for index, (_, field) in enumerate(part.fields)
-                                     if index not in removed))
-        written += sum(len(field) for _, field in part.fields)
+        kept = bytearray()      # for join() takes 80 bytes more for each field
+        for index, (_, field) in enumerate(part.fields):
+            if index not in removed:
+                kept += field
+            written += len(field)
+        spool.write(target, kept)
     for chunk in message.chunks(source, written):
         spool.write(target, chunk)

@@ -6,6 +6,7 @@ blanks around it, the field with its exact bytes, folds and final LF included.
 Tuples, because a hostile message has a hundred thousand of them.
 """
 
+import io
 import posix
 
 CHUNK = 64 * 1024            # bytes read at a time: fits the L2 cache
@@ -116,24 +117,26 @@ def parse_header(block, body_follows):
     """
     fields = []
     flaw = "the header has a NUL, VT or FF" if any(c in block for c in DISPUTED) else ""
-    lines = [line + b"\n" for line in block.split(b"\n")]
-    last = lines.pop()[:-1]
-    if last:
-        lines.append(last)
+    if block[-1:] not in (b"", b"\n"):
         flaw = flaw or "the message ends within a header line"
-    for number, line in enumerate(lines, 1):
-        if line[:1] in (b" ", b"\t") and fields:
-            name, parts = fields[-1]
+    field_name, parts = b"", []     # of the field that is being read
+    names = {}      # each kept once, for there may be 300,000 fields
+    for number, line in enumerate(io.BytesIO(block), 1):
+        if line[:1] in (b" ", b"\t") and parts:
             parts.append(line)
             continue
+        if parts:
+            fields.append((field_name, b"".join(parts)))
         name, colon, _ = line.partition(b":")
         if not colon or not name or name.translate(None, FIELD_NAME):
             flaw = flaw or f"header line {number} is not a header field"
             name = name.rstrip(b" \t") if colon else b""
             if name.translate(None, FIELD_NAME):
                 name = b""
-        fields.append((name.lower(), [line]))
-    fields = [(name, b"".join(parts)) for name, parts in fields]
+        name = name.lower()
+        field_name, parts = names.setdefault(name, name), [line]
+    if parts:
+        fields.append((field_name, b"".join(parts)))
     if any(len(field) > FIELD_LIMIT for _, field in fields):
         flaw = flaw or f"a header field is longer than {FIELD_LIMIT} bytes"
     return Header(fields, flaw, body_follows)

@@ -410,6 +410,25 @@ def test_little_memory(verifier):
     assert len(codes) > 1, codes
 
 
+# Headers of a megabyte that take the most memory.
+LARGE_HEADERS = {
+    "fields": b"a:\n" * 345_000,
+    "CRs": b"a: " + b"\r" * 1_000_000 + b"\n",
+    "lines after CRs": b"a: " + b"\ra" * 500_000 + b"\rAuthentication-Results: x\n",
+    "folds": b"a:" + b"\n x" * 330_000 + b"\n",
+}
+
+
+@pytest.mark.parametrize("what", LARGE_HEADERS)
+def test_the_softlimit_of_our_documents_is_enough(verifier, what):
+    """softlimit -m 100000000, for whatever header there is."""
+    verifier.prefix = ["/bin/sh", "-c", 'ulimit -v 97656; exec "$@"', "sh"]
+    signed = verifying.domainkeys_signed().replace(b"To:", LARGE_HEADERS[what] + b"To:")
+    outcome = verifier.smtpd(signed)
+    assert outcome.code == 0, outcome
+    below(outcome.queued["message"], signed)
+
+
 def test_closed_standard_error(verifier):
     """The copy of the message must not get descriptor 2, where the log lines go."""
     verifier.prefix = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh"]
