@@ -176,20 +176,20 @@ def after_comments(content):
 
 
 def quoted_text(content, at):
-    """-> (text of the quoted string that starts at an index, without blanks; index after it).
+    """-> (text of the quoted string that starts at an index, index after it).
 
-    No text if it does not end.  Some readers drop its blanks, as no name has any.
+    No text if it does not end or has blanks: no name has any, and readers take
+    the whole without them, or the first word.
     """
     text = bytearray()
     at += 1
     while at < len(content):
         byte = content[at]
         if byte == ord('"'):
-            return bytes(text), at + 1
+            return b"" if any(blank in text for blank in BLANKS) else bytes(text), at + 1
         if byte == ord("\\"):
             at += 1
             byte = content[at] if at < len(content) else ord("\\")
-        if byte not in BLANKS:
-            text.append(byte)
+        text.append(byte)
         at += 1
     return b"", at
