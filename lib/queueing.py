@@ -51,17 +51,18 @@ def way_to_run(arguments):
 
     qmail-qfilter's descriptor 1 is an empty file, open for reading as well.
     What qmail-qfilter runs as its queue program (QQF_QMAILQUEUE) gets such a
-    file, too, but with the envelope in it.
+    file, too, but with the envelope in it.  Closed, it is neither's, and the
+    copy of the message might get that number.
     """
-    if arguments:
-        if arguments not in ([QUEUE], [FILTER]):
-            raise SettingTrouble(f"the only arguments are {QUEUE} or {FILTER}, to force one")
-        return arguments[0]
+    if arguments and arguments not in ([QUEUE], [FILTER]):
+        raise SettingTrouble(f"the only arguments are {QUEUE} or {FILTER}, to force one")
     try:
         state = posix.fstat(1)
     except OSError as error:
         raise SettingTrouble(f"descriptor 1: {error.strerror}; a queue program has "
                              "the envelope there") from error
+    if arguments:
+        return arguments[0]
     if stat.S_ISSOCK(state.st_mode) or stat.S_ISFIFO(state.st_mode) and is_readable(1):
         return QUEUE
     access = access_mode(1)

@@ -483,6 +483,14 @@ class TestWayToRun:
         assert_one_line(outcome.log, b"descriptor 1")
         assert not outcome.queued
 
+    @pytest.mark.parametrize("argument", ["--filter", "--queue"])
+    def test_forced_without_descriptor_1(self, verifier, argument):
+        """Nothing is accepted that goes nowhere."""
+        verifier.prefix = ["/bin/sh", "-c", '"$@" >&-', "sh"]
+        outcome = verifier.smtpd(GOOD, arguments=[argument])
+        assert (outcome.code, outcome.queued) == (55, {})
+        assert_one_line(outcome.log, b"descriptor 1")
+
     def test_forced_filter(self, verifier, tmp_path):
         verifier.prefix = ["/bin/sh", "-c", f'"$@" | cat >{tmp_path}/out', "sh"]
         outcome = verifier.smtpd(GOOD, arguments=["--filter"])
