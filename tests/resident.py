@@ -34,23 +34,20 @@ class Place:
 class Resident(Place):
     """qmail-dk-verifyd, from its start to its end.
 
-    dns: of DNSCACHEIP; None: as the control file says
+    dns: of DNSCACHEIP; None: as the control file says; prefix: what runs it
     """
 
-    def __init__(self, dns, *arguments, qmail="/nonexistent", user=None):
+    python = sys.executable
+
+    def __init__(self, dns, *arguments, qmail="/nonexistent", user=None, prefix=()):
         user = user or ("nobody" if os.geteuid() == 0 else None)
         self.arguments = [*arguments, *(["--user", user] if user else [])]
         self.environment = {"DNSCACHEIP": dns} if dns else {}
         self.qmail = qmail
+        self.prefix = prefix
 
     def __enter__(self):
-        super().__enter__()
-        self.log_path = self.directory + "/log"
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-IS", "-X", f"qmail={self.qmail}",
-                 ROOT + "/lib/qmail_dk_verifyd.py", *self.arguments],
-                env={**self.environment, "DKSERVER": self.path}, stderr=log)
+        self.start()
         try:
             self.wait_for("are ready")
         except AssertionError:
@@ -58,6 +55,15 @@ class Resident(Place):
             super().__exit__()
             raise
         return self
+
+    def start(self, **options):
+        super().__enter__()
+        self.log_path = self.directory + "/log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                [*self.prefix, self.python, "-IS", "-X", f"qmail={self.qmail}",
+                 ROOT + "/lib/qmail_dk_verifyd.py", *self.arguments],
+                env={**self.environment, "DKSERVER": self.path}, stderr=log, **options)
 
     def __exit__(self, *exception):
         self.process.terminate()

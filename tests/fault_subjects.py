@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""The programs for one message, as subjects of the fault sweep.
+
+The signer, through the launcher: its shell, from its first line on, and its
+interpreter, until the original is run.  A delivery may end as Z with nothing
+sent, or as K with the whole message sent and its signatures right.
+
+The verifier, as a queue program, with and without a resident one to ask, and as
+a filter.  It may end with a code that its caller takes for temporary and
+nothing queued, or with 0 and the whole message queued, its good signature
+called good.  All else is a failure of ours.
+"""
+
+from tests import dns_server, queue_driver, resident, rspawn, test_deliveries, verifying
+from tests.fault_sweep import KILLED, Subject
+
+# The launcher's interpreter, under strace.
+TRACED = """#!/bin/sh
+exec {strace} '{python}' "$@"
+"""
+
+
+class Signer(Subject):
+    """A delivery through the launcher."""
+
+    places = ("sh", "python")
+    first = {"sh": "#!/bin/sh"}     # from there on it is the launcher that is read
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.host = test_deliveries.Host(directory)
+
+    def run(self, where, options):
+        """-> (rspawn.Delivery, what was sent or None)."""
+        (self.host.directory / "sent").unlink(missing_ok=True)
+        if where == "sh":
+            command = [*self.strace(options), rspawn.install_launcher(self.host.directory)]
+        else:
+            python = self.host.program("traced-python", TRACED.format(
+                strace=self.quoted(options, "-b", "execve"), python=rspawn.PYTHON))
+            command = [rspawn.install_launcher(self.host.directory, python=python)]
+        result = rspawn.deliver(command, self.host.message, self.host.environment)
+        return result, self.host.sent
+
+    def judge(self, fault):
+        result, sent = self.run(fault.where, fault.injection)
+        if result.verdict == "Z":
+            if sent is None:
+                return "deferred"
+            if (fault.where, fault.error) == ("sh", KILLED) and self.host.sent_signed():
+                return "killed, though sent"    # nobody is left to say so
+            return f"wrong: deferred {result.text!r}, though sent"
+        if result.verdict == "K":
+            return "delivered" if self.host.sent_signed() else f"wrong: sent {sent!r}"
+        return f"wrong: {result}"
+
+
+class Client:
+    """A host with the verifier, and mail for it that has a good signature."""
+
+    message = verifying.dkim_signed()
+
+    def __init__(self, directory):
+        self.host = queue_driver.Host(directory)
+        self.dns = dns_server.DnsServer({verifying.NAME: [verifying.golden_rsa().record()]})
+        # Whatever is thought of the message but that it is good, or can't be told yet, rejects it.
+        self.host.environment.update(DKVERIFY="BCDEGIJKfh", DKTIMEOUT="3", DKSERVER="-")
+
+    def __enter__(self):
+        self.dns.__enter__()
+        self.host.environment["DNSCACHEIP"] = self.dns.address
+        return self
+
+    def __exit__(self, *exception):
+        self.dns.__exit__(*exception)
+
+    def run(self, way):
+        """way: "smtpd" or "qfilter" -> queue_driver.Outcome."""
+        for file in (self.host.directory / "queued").iterdir():
+            file.unlink()
+        return getattr(self.host, way)(self.message)
+
+    def verdict(self, outcome):
+        """-> "accepted", "deferred" or "wrong", as qmail_close() in qmail.c and qmail-qfilter
+        read the code.
+        """
+        is_filter = outcome.output is not None
+        if outcome.code == 0:
+            text = outcome.output if is_filter else outcome.queued.get("message", b"")
+            whole = text.endswith(self.message) and b"\n  dkim=pass" in text
+            if not is_filter:
+                whole = whole and outcome.queued["envelope"] == queue_driver.ENVELOPE
+            return "accepted" if whole else f"wrong: {outcome}, message {text!r}"
+        # 99 is qmail-qfilter's "drop it".
+        if 11 <= outcome.code <= 40 or outcome.code == 99 or outcome.queued:
+            return f"wrong: {outcome}"
+        return "deferred"
+
+
+class Verifier(Subject):
+    """A message from qmail-smtpd, the same with a resident verifier, and through qmail-qfilter."""
+
+    places = ("queue", "client", "filter")
+    work = {"client": "AF_UNIX", "filter": "write(1,"}  # till then they are as the queue program
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.client = Client(directory)
+
+    def __enter__(self):
+        self.client.__enter__()
+        self.server = resident.Resident(self.client.dns.address)
+        self.server.__enter__()
+        return self
+
+    def __exit__(self, *exception):
+        self.server.__exit__(*exception)
+        self.client.__exit__(*exception)
+
+    def run(self, where, options):
+        """-> queue_driver.Outcome."""
+        self.client.host.prefix = self.strace(options, "-b", "execve")
+        self.client.host.environment["DKSERVER"] = self.server.path if where == "client" else "-"
+        return self.client.run("qfilter" if where == "filter" else "smtpd")
+
+    def judge(self, fault):
+        return self.client.verdict(self.run(fault.where, fault.injection))
