@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Few processes allowed (RLIMIT_NPROC): mail is put off, or passes, but is not lost or bounced.
+
+The limit counts all processes of a user, and none of root's, so these tests run
+the programs as a user that nobody else is.
+"""
+
+import itertools
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from tests import fault_subjects, resident, rspawn, rspawn_driver, test_deliveries
+from tests.test_resident_inputs import assert_kept_its_word, recipients
+from tests.test_resident_rspawn import Host
+
+USERS = itertools.count(100_000 + os.getpid() % 10_000 * 100)   # not in use, and never again
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"),
+                                reason="needs root, to become somebody else, and setpriv")
+
+# A qmail-remote that starts no processes, unlike an sh script.
+KEEPS = """#!{python} -IS
+import os, sys
+with open(os.environ["SCRATCH"] + {name}, "wb") as file:
+    file.write(sys.stdin.buffer.read())
+os.write(1, {report!r})
+"""
+
+
+def as_user(user, processes=100):
+    """The start of a command that is to be a user's, who has so many processes at most."""
+    return [shutil.which("prlimit"), f"--nproc={processes}", shutil.which("setpriv"),
+            "--reuid", user, "--regid", user, "--clear-groups"]
+
+
+def limited(directory, processes):
+    """as_user() with a new user, to whom all of a directory belongs now."""
+    user = str(next(USERS))
+    subprocess.run(["chown", "-R", f"{user}:{user}", directory], check=True)
+    return as_user(user, processes)
+
+
+@pytest.fixture(scope="module")
+def python():
+    """An interpreter that everybody may run."""
+    for path in (rspawn.PYTHON, "/usr/bin/python3"):
+        # By sh, for what setpriv itself may run is more.
+        command = [*as_user(str(next(USERS))), "sh", "-c", '"$0" -c "import dkim, dns"', path]
+        if subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0:
+            return path
+    pytest.skip("no interpreter, with dkimpy and dnspython, that others than root may run")
+
+
+@pytest.fixture
+def directory():
+    """pytest's own is closed to others."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        yield pathlib.Path(path)
+
+
+def test_signer(directory, python):
+    """The launcher is one, the signer another, which the original then becomes."""
+    host = test_deliveries.Host(directory)
+    host.program("original", KEEPS.format(python=python, name='"/sent"',
+                                          report=b"r\0Kaccepted\n\0"))
+    launcher = rspawn.install_launcher(directory, python=python)
+    for processes in range(1, 5):
+        (directory / "sent").unlink(missing_ok=True)
+        command = [*limited(directory, processes), launcher]
+        result = rspawn.deliver(command, host.message, host.environment)
+        if processes == 1:
+            assert result.verdict == "Z" and host.sent is None, result
+        else:
+            assert result == ("K", b"accepted\n") and host.sent_signed()
+
+
+def test_resident_signer(directory, python):
+    """It is one, those that sign are two for two messages, and each qmail-remote is one more."""
+    host = Host(directory)
+    host.program("remote", KEEPS.format(python=python, report=b"r\0Kok\n\0",
+                                        name='f"/sent/{sys.argv[3]} {os.getpid()}"'))
+    commands = recipients(host, 6)
+    delivered = {}
+    for processes in (1, 2, 3, 4, 5, 30):
+        for file in (directory / "sent").iterdir():
+            file.unlink()
+        command = [*limited(directory, processes), python, *host.ours_command()[1:]]
+        with rspawn_driver.Running(command, host.environment) as running:
+            running.send(commands)
+            delivered[processes] = assert_kept_its_word(host, running.answers(6), 6)
+            assert running.finish() == ([], 0)
+    assert delivered[1] == 0 < delivered[4] and delivered[30] == 6
+
+
+def test_verifier(directory, python):
+    """It becomes the queue program, so one is enough."""
+    with fault_subjects.Client(directory) as client:
+        client.host.python[0] = python
+        recorder = client.host.recorder
+        recorder.write_text(recorder.read_text().replace(sys.executable, python))
+        client.host.prefix = limited(directory, 1)
+        for way in ("smtpd", "qfilter"):
+            outcome = client.run(way)
+            assert client.verdict(outcome) == "accepted", outcome
+
+
+def test_resident_verifier(directory, python):
+    """It is one, each of its workers another; where it ends, mail passes without it."""
+    with fault_subjects.Client(directory) as client:
+        for processes in (1, 2, 3):
+            user = str(next(USERS))
+            running = resident.Resident(client.dns.address, prefix=[
+                "/bin/sh", "-c", 'chown "$0" "${DKSERVER%/*}" && exec "$@"', user,
+                *as_user(user, processes)])
+            running.python = python
+            running.arguments = ["--workers", "2"]
+            running.start()
+            client.host.environment["DKSERVER"] = running.path
+            if processes == 3:
+                running.wait_for("are ready")
+            else:
+                assert running.process.wait(20) == 111
+                assert "unable to start a worker: " in running.log()
+            outcome = client.run("smtpd")
+            assert client.verdict(outcome) == "accepted", outcome
+            assert outcome.log.endswith(b"; resident\n") or processes < 3
+            running.process.terminate()
+            running.process.wait(20)
+            shutil.rmtree(running.directory)
