@@ -10,6 +10,7 @@ import array
 import os
 import socket
 import stat
+import syslog       # noqa: F401 (what maillog imports late)
 import time
 
 # Others import these only for the messages that need them.

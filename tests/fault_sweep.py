@@ -146,6 +146,7 @@ def errors_of(call, line):
 def faults(subject):
     """Every Fault to try, from a trace of each place without one."""
     found = {}
+    subject.run(subject.places[0], [])      # lest it compiles modules for the first time
     for where in subject.places:
         subject.trace.unlink(missing_ok=True)
         subject.run(where, [])

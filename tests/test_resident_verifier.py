@@ -296,6 +296,29 @@ def test_systemd_knows_the_directives(tmp_path):
     assert not told and "Unknown" not in done.stderr
 
 
+def test_a_log_that_is_full(dns):
+    """It costs the lines, and nothing else."""
+    running = resident.Resident(dns.address, "--workers", "1",
+                                prefix=["/bin/sh", "-c", 'exec "$@" 2>/dev/full', "sh"])
+
+    def answers():
+        try:
+            return resident.ask(running.path, GOOD).letter == "A"
+        except NoAnswer:
+            return running.process.poll() is not None
+    running.start()
+    try:
+        resident.until_true(answers)
+        for number in (signal.SIGKILL, signal.SIGHUP):
+            before = running.workers()
+            for process in before if number == signal.SIGKILL else [running.process.pid]:
+                os.kill(process, number)
+            resident.until_true(lambda: running.workers() - before)
+        resident.until_true(answers)
+    finally:
+        running.__exit__()
+
+
 def test_killed_workers(dns):
     """Every message is answered rightly or not at all, and all are replaced."""
     source = random.Random(5)
