@@ -219,8 +219,8 @@ def sweep(kind, directory, chosen, jobs=1):
     return counted, wrong
 
 
-def tabled(kind, directory, arguments):
-    """Sweeps a program and prints the table -> how many outcomes are wrong."""
+def swept(kind, directory, arguments):
+    """Sweeps a program -> (Counter of (program, place, outcome), how many are wrong)."""
     with kind(directory) as subject:
         chosen = faults(subject)
     print(f"{kind.__name__}: {len(chosen)} faults in "
@@ -228,9 +228,13 @@ def tabled(kind, directory, arguments):
     if arguments.sample and arguments.sample < len(chosen):
         chosen = random.Random(arguments.seed).sample(chosen, arguments.sample)
     outcomes, wrong = sweep(kind, directory, chosen, arguments.jobs)
-    for (where, found), count in sorted(outcomes.items()):
-        print(f"{where:12}{found:32}{count:6}", flush=True)
-    return len(wrong)
+    return collections.Counter({(kind.__name__, *key): count
+                                for key, count in outcomes.items()}), len(wrong)
+
+
+def print_table(outcomes):
+    for (name, where, found), count in sorted(outcomes.items()):
+        print(f"{name:18}{where:12}{found:32}{count:6}")
 
 
 def can_trace():
@@ -251,8 +255,11 @@ def main(subjects):
     arguments = parser.parse_args()
     if not can_trace():
         sys.exit("faults: strace is missing, or not allowed; on Debian: apt-get install strace")
-    wrong = 0
+    outcomes, wrong = collections.Counter(), 0
     for name in [arguments.only] if arguments.only else subjects:
         with tempfile.TemporaryDirectory() as directory:
-            wrong += tabled(subjects[name], pathlib.Path(directory), arguments)
+            found, of_them_wrong = swept(subjects[name], pathlib.Path(directory), arguments)
+        outcomes += found
+        wrong += of_them_wrong
+    print_table(outcomes)
     return 1 if wrong else 0
