@@ -24,7 +24,7 @@ def refuse_loop(environment):
 
 
 def run_original(path, arguments, message):
-    """Becomes the original qmail-remote.  Returns only by raising OSError.
+    """Becomes the original qmail-remote.  Returns only by raising SettingTrouble or OSError.
 
     arguments: host, sender, recipients, as this program got them
     message: descriptor of what is to be sent, at its start; 0 for what came
