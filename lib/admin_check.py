@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import pathlib
 import pwd
 import stat
 import time
@@ -195,6 +196,10 @@ def permission_findings(path):
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
             findings.append(Finding(FAIL, name, "others than its owner can change it",
                                     f"chmod go-w {name}"))
+    for directory in list(pathlib.Path(path).parents)[1:]:
+        if os.stat(directory).st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+            findings.append(Finding(FAIL, str(directory), "others can put other keys there",
+                                    f"chmod o-w {directory}"))
     if os.stat(path).st_mode & stat.S_IROTH:
         findings.append(Finding(WARN, path, "others can read it", f"chmod o= {path}"))
     owner = os.stat(path).st_uid

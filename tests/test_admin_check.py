@@ -255,6 +255,10 @@ def directory_writable(host):
     host.key.parent.chmod(0o777)
 
 
+def directory_of_all_domains_writable(host):
+    host.keys.chmod(0o757)
+
+
 def garbage(host):
     host.key.write_text("rubbish")
 
@@ -409,6 +413,7 @@ DAMAGE = {
     world_readable: [("warn", "s1 others can read it")],
     group_writable: [("FAIL", "s1 others than its owner can change it")],
     directory_writable: [("FAIL", "example.com others than its owner can change it")],
+    directory_of_all_domains_writable: [("FAIL", "keys others can put other keys there")],
     garbage: [("FAIL", "s1: neither a PEM"), ("FAIL", "trial example.com deferred")],
     dangling: [("FAIL", "default is a link to nothing"),
                ("FAIL", "qmail-remote sent the message unsigned")],
