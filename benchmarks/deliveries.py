@@ -111,7 +111,7 @@ class Host:
                 f"{scratch.directory}/installed/lib/qmail_rspawn.py", CONCURRENCY]
         stock = [original("qmail-rspawn")]
         return {STOCK: Way(stock, self.remote, signed, 1),
-                ONE_SHOT: Way(stock, scratch.launcher, plain, 0.2),
+                ONE_SHOT: Way(stock, scratch.remote, plain, 0.2),
                 RESIDENT: Way(ours, self.remote, plain, 1)}
 
     def section(self, title, amount):

@@ -12,7 +12,7 @@ import subprocess
 from typing import NamedTuple
 
 from figures import AT_ONCE, Figures, Row, Section
-from scratch import DOMAIN, HERE, SELECTOR, SUBJECT, can, with_dkimpy, with_packages
+from scratch import DOMAIN, HERE, SELECTOR, SUBJECT, can, with_dkimpy
 
 KEYLESS_DOMAIN = "no-key.example"
 NOTHING = "/bin/true"
@@ -88,10 +88,9 @@ class Programs:
 
     def signer(self, name, message, domain, signatures):
         """Our launcher and signer."""
-        command = [self.scratch.launcher, "mx.example.net", f"sender@{domain}",
-                   "recipient@example.net"]
         return Program(
-            name, True, command, message,
+            name, True, command(self.scratch.remote, [
+                "mx.example.net", f"sender@{domain}", "recipient@example.net"]), message,
             {"DKSIGN": self.scratch.key_pattern, "DKREMOTE": NOTHING, **self.path},
             {b"-Signature: ": signatures, SUBJECT: 1})
 
@@ -101,23 +100,22 @@ class Programs:
         port = [str(self.dns_port)]
         # Each result stands in the header field and in the log.
         results = {b"=pass": 4, SUBJECT: 1}
-        packaged = with_packages(self.scratch.python)
         if size <= SMALL:
-            yield self.verifier("verifier, DKVERIFY unset", self.scratch.python, message, {},
+            yield self.verifier("verifier, DKVERIFY unset", message, {},
                                 {b"=pass": 0, SUBJECT: 1})
-        yield self.verifier("verifier", packaged, message,
+        yield self.verifier("verifier", message,
                             {"DKVERIFY": "DEGIJKfh", "DKSERVER": "-"}, results)
-        if self.verifyd and size <= RESIDENT_MOST:
-            yield self.verifier("verifier, resident", packaged, message,
-                                {"DKVERIFY": "DEGIJKfh", "DKSERVER": self.verifyd.socket},
+        if size <= RESIDENT_MOST:
+            socket = self.verifyd.socket if self.verifyd else "-"
+            yield self.verifier("verifier, resident", message,
+                                {"DKVERIFY": "DEGIJKfh", "DKSERVER": socket},
                                 {**results, b"; resident": 1})._replace(server=self.verifyd)
         yield peer("Mail::DKIM", mail_dkim("verify", port), message, {b"pass": 2})
         yield peer("dkimverify, DKIM only", dkimpy("verify", port), message, {b"signature ok": 1})
 
-    def verifier(self, name, python, message, settings, evidence):
-        """Our verifier in place of qmail-queue."""
-        program = f"{self.scratch.directory}/installed/qmail_qfilter_verify.py"
-        return Program(name, True, python and [python, "-IS", program, "--queue"], message, {
+    def verifier(self, name, message, settings, evidence):
+        """Our launcher and verifier, in place of qmail-queue."""
+        return Program(name, True, command(self.scratch.verify, ["--queue"]), message, {
             "DKQUEUE": NOTHING, "DKAUTHSERVID": "mx.example.net",
             "DNSCACHEIP": f"127.0.0.1#{self.dns_port}", **self.path, **settings}, evidence)
 
@@ -143,18 +141,21 @@ def peer(name, command, message, evidence):
     return Program(name, False, command, message, dict(os.environ, DKREMOTE=NOTHING), evidence)
 
 
+def command(program, arguments):
+    """A command, or None where there is no such program."""
+    return program and [program, *arguments]
+
+
 def mail_dkim(verb, arguments):
     """The command of a Mail::DKIM peer, or None where it is not installed."""
     perl = shutil.which("perl")
-    if perl and can([perl, "-MMail::DKIM", "-e1"]):
-        return [perl, f"{HERE}/peers/mail_dkim_{verb}.pl", *arguments]
-    return None
+    found = perl if perl and can([perl, "-MMail::DKIM", "-e1"]) else None
+    return command(found, [f"{HERE}/peers/mail_dkim_{verb}.pl", *arguments])
 
 
 def dkimpy(verb, arguments):
     """The command of a dkimpy peer, or None where it is not installed."""
-    python = with_dkimpy()
-    return python and [python, f"{HERE}/peers/dkimpy_{verb}.py", *arguments]
+    return command(with_dkimpy(), [f"{HERE}/peers/dkimpy_{verb}.py", *arguments])
 
 
 def opendkim(key):
@@ -163,8 +164,7 @@ def opendkim(key):
     key: domain, selector, path.  (It verifies only with keys of the real DNS.)
     """
     program = shutil.which("opendkim-testmsg", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    options = [word for pair in zip(("-d", "-s", "-k"), key) for word in pair]
-    return program and [program, *options]
+    return command(program, [word for pair in zip(("-d", "-s", "-k"), key) for word in pair])
 
 
 def measure(programs, runs, python):

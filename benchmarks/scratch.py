@@ -19,21 +19,37 @@ class Scratch:
     """The directory.
 
     directory: an empty one; python: the interpreter of ours
-    launcher: path of our qmail-remote; key: of a private key, for DOMAIN and
-    SELECTOR; key_pattern: DKSIGN; deliver: of a script that writes what it is
-    given
+    remote, verify: paths of our qmail-remote and qmail-dk-verify, the latter
+    None where there are no packages for it; key: of a private key, for DOMAIN
+    and SELECTOR; key_pattern: DKSIGN; deliver: of a script that writes what it
+    is given
     """
 
     def __init__(self, directory, python):
         self.directory = directory
         self.python = python
-        self.launcher = install(directory, python)
+        install(directory, python)
+        self.remote = self.launcher("qmail-remote", python, "qmail_remote_dk.py")
+        self.verify = self.launcher("qmail-dk-verify", with_packages(python),
+                                    "qmail_qfilter_verify.py")
         self.deliver = self.script("deliver", "exec cat")
         self.key = f"{directory}/keys/{DOMAIN}/{SELECTOR}"
         self.key_pattern = f"{directory}/keys/%/{SELECTOR}"
         os.makedirs(os.path.dirname(self.key))
         shutil.copyfile(f"{CHECKOUT}/tests/golden/keys/rsa.pem", self.key)
         os.chmod(self.key, 0o600)
+
+    def launcher(self, name, python, program):
+        """Writes a launcher as install.sh does -> path; None without an interpreter."""
+        if not python:
+            return None
+        with open(f"{CHECKOUT}/launcher/{name}", encoding="utf-8") as file:
+            text = file.read()
+        for mark, value in (("PYTHON", python), ("QMAIL", f"{self.directory}/qmail"),
+                            ("ORIGINAL", f"{self.directory}/qmail/bin/{name}.orig"),
+                            ("PROGRAM", f"{self.directory}/installed/{program}")):
+            text = text.replace(f"@{mark}@", value)
+        return write_program(f"{self.directory}/installed/{name}", text)
 
     def script(self, name, commands):
         """Writes a script of sh -> path."""
@@ -52,7 +68,7 @@ class Scratch:
         if not os.path.exists(path):
             with open(self.message(size), "rb") as message, open(path, "wb") as output:
                 subprocess.run(
-                    [self.launcher, "example.net", f"sender@{DOMAIN}", "recipient@example.net"],
+                    [self.remote, "example.net", f"sender@{DOMAIN}", "recipient@example.net"],
                     stdin=message, stdout=output, check=True,
                     env={"DKSIGN": self.key_pattern, "DKREMOTE": self.deliver,
                          "PATH": os.environ.get("PATH", os.defpath)})
@@ -60,19 +76,13 @@ class Scratch:
 
 
 def install(directory, python):
-    """Puts our programs there as they are put into qmail, compiled -> path of the launcher."""
+    """Puts our programs there as install.sh does, compiled."""
     installed = f"{directory}/installed"
     shutil.copytree(f"{CHECKOUT}/lib", f"{installed}/lib",
                     ignore=shutil.ignore_patterns("__pycache__"))
     for program in ("qmail_remote_dk.py", "qmail_qfilter_verify.py"):
         shutil.copy(f"{CHECKOUT}/{program}", installed)
     subprocess.run([python, "-m", "compileall", "-q", installed], check=True)
-    with open(f"{CHECKOUT}/launcher/qmail-remote", encoding="utf-8") as file:
-        text = file.read()
-    for name, value in (("PYTHON", python), ("PROGRAM", f"{installed}/qmail_remote_dk.py"),
-                        ("QMAIL", f"{directory}/qmail")):
-        text = text.replace(f"@{name}@", value)
-    return write_program(f"{installed}/qmail-remote", text)
 
 
 def write_program(path, text):

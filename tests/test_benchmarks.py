@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""benchmarks/run still prints its table and draws it.  What the figures are is nobody's business here."""
+"""benchmarks/run prints its table and draws it.  What the figures are is nobody's business here."""
 
 import os
 import subprocess
