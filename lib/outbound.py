@@ -245,7 +245,8 @@ def described(signature):
 
 def signed_copy(fields, fd, settings):
     """A descriptor with fields and then the message without CR, at its start."""
-    copy = spool.anonymous_file(len(fields) + posix.fstat(fd).st_size, settings.temporary_directory())
+    copy = spool.anonymous_file(len(fields) + posix.fstat(fd).st_size,
+                                settings.temporary_directory())
     spool.write(copy, fields)
     for chunk in message.without_cr(message.chunks(fd)):
         spool.write(copy, chunk)

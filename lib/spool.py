@@ -63,7 +63,8 @@ def write(fd, data):
         try:
             view = view[posix.write(fd, view):]
         except OSError as error:
-            raise SpoolTrouble(f"unable to write a copy of the message: {error.strerror}") from error
+            raise SpoolTrouble(
+                f"unable to write a copy of the message: {error.strerror}") from error
 
 
 def from_start(fd, directory=None):
