@@ -178,7 +178,8 @@ remove_service() {
 		;;
 	esac
 	wait_for_the_end "/lib/qmail_dk_verifyd.py" "the service $SERVICE"
-	rm -rf "$prefix/service"
+	# Its supervisor may still be writing down that it has ended.
+	rm -rf "$prefix/service" 2>/dev/null || { sleep 2 && rm -rf "$prefix/service"; }
 	[ -z "$(recorded made_user)" ] || userdel "$(recorded made_user)" 2>/dev/null || :
 }
 

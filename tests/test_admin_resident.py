@@ -3,11 +3,13 @@
 
 import contextlib
 import os
+import pwd
 import shutil
 import subprocess
 
 import pytest
 
+from lib import admin_resident
 from tests import resident, rspawn
 from tests.test_admin_check import Host, host       # noqa: F401
 
@@ -121,7 +123,12 @@ def test_damage(installed, damage):
     assert found[0] == level and text in found[1]
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def has_smtpds_user():
+    with contextlib.suppress(KeyError):
+        return bool(pwd.getpwnam(admin_resident.SMTPD))
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not has_smtpds_user(), reason="needs root and qmaild")
 def test_a_server_that_qmail_smtpd_may_not_ask(installed):
     """root could, but is not who does."""
     with resident.Resident(None, qmail=installed.directory) as server:

@@ -268,11 +268,12 @@ def test_run_script(dns, host):
             file.write("#!/bin/sh\nexec " + " ".join(
                 [*host.python, resident.ROOT + "/lib/qmail_dk_verifyd.py"]) + ' "$@"\n')
         os.chmod(launcher, 0o755)
-        script = filled("qmail-dk-verifyd/run", LAUNCHER=launcher, USER="nobody", GROUP="daemon")
         directory = place.directory + "/run"
         path = directory + "/verify.sock"
+        script = filled("qmail-dk-verifyd/run", LAUNCHER=launcher, USER="nobody", GROUP="daemon",
+                        DIRECTORY=directory)
         with subprocess.Popen(
-                ["sh", "-c", script.replace("/run/qmail-dk", directory)], stdout=subprocess.PIPE,
+                ["sh", "-c", script], stdout=subprocess.PIPE,
                 env={"PATH": os.defpath, "DKSERVER": path, "DNSCACHEIP": dns.address}) as running:
             try:
                 assert b"are ready" in running.stdout.readline()
@@ -290,7 +291,7 @@ def test_run_script(dns, host):
 def test_systemd_knows_the_directives(tmp_path):
     unit = tmp_path / "qmail-dk-verifyd.service"
     unit.write_text(filled("qmail-dk-verifyd.service", LAUNCHER="/bin/true", USER="nobody",
-                           GROUP="daemon"))
+                           GROUP="daemon", RUNTIME="qmail-dk"))
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
     told = [line for line in done.stderr.splitlines() if unit.name in line]
     assert not told and "Unknown" not in done.stderr
