@@ -3,7 +3,7 @@
 
 qmail-rspawn: whatever fails, each delivery is answered once, K where the whole
 message was sent once, with its signatures right, Z where nothing was.  It may
-die of a fault, as the original may: then nothing that it had not answered may
+end by a fault, as the original may: then nothing that it had not answered may
 have been sent, unless it was killed.
 
 qmail-dk-verifyd: whatever fails, the queue program accepts the message, whole
@@ -163,12 +163,13 @@ class ResidentSigner(Subject):
             return "killed, though sent" if "s" in unanswered else "killed"
         if not found.started:
             return wrong if set(fates) - {""} else "not started"
+        if found.code:
+            return wrong if "s" in unanswered else "ended"
         if unanswered:
-            if unanswered <= ENDS_CONVERSATION.get(fault.call, set()) and found.code == 0:
-                return "conversation ended"
-            return "ended: nothing sent" if found.code and "s" not in unanswered else wrong
+            ends = unanswered <= ENDS_CONVERSATION.get(fault.call, set())
+            return "conversation ended" if ends else wrong
         # A fault that is gone costs no more than one.
-        if found.code or fates.count("Z") > 1 and fault.where not in self.STARTED:
+        if fates.count("Z") > 1 and fault.where not in self.STARTED:
             return wrong
         return "deferred" if "Z" in fates else "delivered"
 

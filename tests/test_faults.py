@@ -72,7 +72,7 @@ CONVERSATIONS = [
     (EIO, 0, "K? Ks Ks Ks", "wrong"), (EIO, 0, "Zs Ks Ks Ks", "wrong"),
     (EIO, 0, "D Ks Ks Ks", "wrong"), (EIO, 0, "KKs Ks Ks Ks", "wrong"),
     (EIO, 111, "Ks Ks Ks -", "ended"), (EIO, 111, "Ks Ks s -", "wrong"),
-    (EIO, 111, "Ks Ks Ks Ks", "wrong"), (EIO, 0, "Ks Ks Ks -", "wrong"),
+    (EIO, 111, "Ks Ks Z Z", "ended"), (EIO, 0, "Ks Ks Ks -", "wrong"),
     (KILL, -9, "Ks Ks - -", "killed"), (KILL, -9, "Ks Ks s -", "killed, though sent"),
     (KILL, -9, "Ks Ks Kss -", "wrong"), (KILL, 0, "Ks Ks - -", "wrong"),
     (Fault("rspawn", "write", 1, "EPIPE"), 0, "Ks Ks s s", "conversation ended"),
