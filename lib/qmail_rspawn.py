@@ -32,6 +32,8 @@ def main(arguments):
         signing_worker.check()
     else:
         concurrency, = map(int, arguments)
+        for descriptor in (0, 1):
+            os.fstat(descriptor)    # if one is closed, another file would get its number
         os.chdir(QMAIL)
         os.chdir("queue/mess")
         program = resident_rspawn.Rspawn(concurrency)

@@ -7,6 +7,7 @@ once, signed, and Z where nothing was.
 
 import os
 import resource
+import subprocess
 
 import pytest
 
@@ -99,6 +100,18 @@ def test_limits(host, name):
                 running.send(recipients(host, 8))
                 assert_kept_its_word(host, running.answers(8), 8)
                 assert running.finish() == ([], 0)
+
+
+@pytest.mark.parametrize("redirection, code", [
+    ("0<&-", 111), ("1>&-", 111), ("0<&- 1>&-", 111), ("0</dev/null", 0), ("0</", 1),
+    ("0</dev/null 1>/dev/full", 0), ("0</dev/null 1</dev/null", 0)])
+def test_descriptors(host, redirection, code):
+    """Nobody asks for deliveries there, so it ends.  (Python has no directory for its input.)"""
+    process = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *map(str, host.ours_command())],
+        env=host.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        timeout=rspawn_driver.LONGEST_WAIT)
+    assert process.returncode == code and not sent(host)
 
 
 # The program, with something done to it before.
