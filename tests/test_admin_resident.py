@@ -19,7 +19,7 @@ SUBJECTS = ("resident", "qmail-rspawn")
 
 
 @pytest.fixture
-def installed(host):        # noqa: F811
+def installed(host):
     """A host with both, of which none runs yet."""
     record = host.prefix / "installed"
     record.write_text(record.read_text() + f"rspawn={host.bin}/qmail-rspawn\nservice=systemd\n")
@@ -33,7 +33,7 @@ def installed(host):        # noqa: F811
 
 
 @contextlib.contextmanager
-def signer(host, release=None):     # noqa: F811
+def signer(host, release=None):
     """The resident signer of a release runs."""
     program = f"{release or host.prefix}/lib/qmail_rspawn.py"
     with subprocess.Popen([rspawn.PYTHON, "-IS", "-X", f"qmail={host.directory}", program, "10"],
@@ -44,7 +44,7 @@ def signer(host, release=None):     # noqa: F811
         process.stdin.close()
 
 
-def findings(host):     # noqa: F811
+def findings(host):
     """What it says of the resident programs: {subject: (level, text)}"""
     return {finding["subject"]: (finding["level"], finding["text"])
             for finding in host.all_findings()
@@ -61,7 +61,7 @@ def test_all_is_well(installed):
         assert len(found) == 2
 
 
-def test_not_installed(host):       # noqa: F811
+def test_not_installed(host):
     assert findings(host) == {}
 
 
@@ -90,19 +90,19 @@ def test_an_older_version_runs(installed):
     assert level == "warn" and f"is of an older version, {rspawn.CHECKOUT}" in text
 
 
-def qmail_installed_anew(host):     # noqa: F811
+def qmail_installed_anew(host):
     host.program(host.bin / "qmail-rspawn", "#!/bin/sh\n")
 
 
-def launcher_gone(host):        # noqa: F811
+def launcher_gone(host):
     (host.bin / "qmail-rspawn.launcher").unlink()
 
 
-def place_gone(host):       # noqa: F811
+def place_gone(host):
     (host.bin / "qmail-rspawn").unlink()
 
 
-def original_gone(host):        # noqa: F811
+def original_gone(host):
     (host.bin / "qmail-rspawn.orig").unlink()
 
 

@@ -53,7 +53,7 @@ def qmail_send(host):
 
 
 @pytest.fixture
-def remote(host):      # noqa: F811
+def remote(host):
     """In the place of the original qmail-remote, for the addresses that qmail_send() gives."""
     path = host.directory / "qmail-remote"
     path.write_text("#!/bin/sh" + install_driver.SENDER)
@@ -61,8 +61,8 @@ def remote(host):      # noqa: F811
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_signer(directory, flavour):        # noqa: F811
-    host = Host(directory, flavour)     # noqa: F811
+def test_signer(directory, flavour):
+    host = Host(directory, flavour)
     before = manifest(host.qmail)
     text = host.install("--sign", "--resident")
     assert "resident:  off until qmail is restarted" in text and host.status()[0] == 0
@@ -77,7 +77,7 @@ def test_signer(directory, flavour):        # noqa: F811
     assert manifest(host.qmail) == before and not host.prefix.exists()
 
 
-def test_it_signs(host, remote):    # noqa: F811
+def test_it_signs(host, remote):
     host.install("--sign", "--resident")
     with qmail_send(host) as deliver:
         assert deliver() == b"\0Ksigned\n\0"
@@ -85,7 +85,7 @@ def test_it_signs(host, remote):    # noqa: F811
         assert "resident:  on: " in host.status()[1]
 
 
-def test_going_back(host):      # noqa: F811
+def test_going_back(host):
     host.install("--sign")
     original = rspawn(host).read_bytes()
     host.install("--sign", "--resident")
@@ -94,7 +94,7 @@ def test_going_back(host):      # noqa: F811
     assert host.recorded("resident") == "" and "resident" not in host.status()[1]
 
 
-def test_upgrades_while_it_runs(host, remote):      # noqa: F811
+def test_upgrades_while_it_runs(host, remote):
     """What it runs from is kept, however many upgrades there are; uninstall waits for its end."""
     host.install("--sign", "--resident")
     running = pathlib.Path(host.recorded("release"))
@@ -117,7 +117,7 @@ def test_upgrades_while_it_runs(host, remote):      # noqa: F811
     assert not host.prefix.exists()
 
 
-def test_python_gone(host, remote):     # noqa: F811
+def test_python_gone(host, remote):
     """Then the original qmail-rspawn runs, for without one qmail does not start."""
     host.install("--sign", "--resident")
     shutil.rmtree(host.recorded("release"))
@@ -127,7 +127,7 @@ def test_python_gone(host, remote):     # noqa: F811
     assert (done.returncode, done.stdout, done.stderr) == (0, b"\n", b"")
 
 
-def test_qmail_installed_anew(host):        # noqa: F811
+def test_qmail_installed_anew(host):
     host.install("--sign", "--resident")
     host.program("qmail-rspawn", install_driver.binary("echo"), 0o711)
     code, text = host.status()
@@ -137,14 +137,14 @@ def test_qmail_installed_anew(host):        # noqa: F811
 
 
 @pytest.mark.parametrize("other, said", [("true", "with nothing"), ("pwd", "with 47 ")])
-def test_another_protocol(host, other, said):       # noqa: F811
+def test_another_protocol(host, other, said):
     """A patched one announces more deliveries than a byte can."""
     host.program("qmail-rspawn", install_driver.binary(other), 0o711)
     refused = host.refused("--sign", "--resident")
     assert "does not speak the protocol" in refused and said in refused
 
 
-def test_nothing_is_switched_when_the_trial_fails(host):        # noqa: F811
+def test_nothing_is_switched_when_the_trial_fails(host):
     path = host.checkout / "lib" / "resident_signer.py"
     path.write_text("raise RuntimeError('broken')\n" + path.read_text())
     assert "trial failed" in host.refused("--sign", "--resident")
@@ -159,7 +159,7 @@ MISUSE = {
 
 
 @pytest.mark.parametrize("arguments", MISUSE, ids=str)
-def test_misuse(host, arguments):       # noqa: F811
+def test_misuse(host, arguments):
     assert MISUSE[arguments] in host.refused("--resident", *arguments, code=2)
 
 
@@ -170,7 +170,7 @@ SUPERVISORS = [["svscan"], ["runsvdir"]]
 
 @pytest.mark.skipif(not ROOT, reason="needs root")
 @pytest.mark.parametrize("command", SUPERVISORS, ids=lambda command: command[0])
-def test_server(host, command):     # noqa: F811
+def test_server(host, command):
     """It serves under a real supervisor, is replaced by an upgrade, and goes."""
     packages()
     if not shutil.which(command[0]):
@@ -233,7 +233,7 @@ def in_a_host_of_its_own(host, commands):
 
 
 @pytest.mark.skipif(not ROOT or not shutil.which("unshare"), reason="needs root, and Linux")
-def test_systemd(host):     # noqa: F811
+def test_systemd(host):
     packages()
     tools = host.directory / "tools"
     tools.mkdir()
@@ -259,7 +259,7 @@ def test_systemd(host):     # noqa: F811
 
 @pytest.mark.skipif(not ROOT or not shutil.which("unshare"), reason="needs root, and Linux")
 @pytest.mark.skipif(not shutil.which("useradd"), reason="needs useradd")
-def test_user(host):        # noqa: F811
+def test_user(host):
     """A user is made for it, and goes with it."""
     packages()
     said = in_a_host_of_its_own(host, """
@@ -275,7 +275,7 @@ def test_user(host):        # noqa: F811
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")
-def test_no_such_group(host):       # noqa: F811
+def test_no_such_group(host):
     packages()
     host.install("--verify", "--system-packages")
     assert "no group nosuch" in host.refused("--resident", "--user", "nobody", "--group", "nosuch")

@@ -102,7 +102,8 @@ def test_key_readable_by_others(log, tmp_path):
     path = host.keys / "example.com" / "default"
     path.chmod(0o644)
     deliver(host)
-    assert (WARNING, f"warning: {path} is readable by others; remedy: chmod o= {path}") in lines(log, host)
+    assert (WARNING, f"warning: {path} is readable by others; remedy: chmod o= {path}") in (
+        lines(log, host))
 
 
 def test_trouble(log, tmp_path):

@@ -292,7 +292,8 @@ def test_systemd_knows_the_directives(tmp_path):
     unit = tmp_path / "qmail-dk-verifyd.service"
     unit.write_text(filled("qmail-dk-verifyd.service", LAUNCHER="/bin/true", USER="nobody",
                            GROUP="daemon", RUNTIME="qmail-dk"))
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True,
+                          text=True)
     told = [line for line in done.stderr.splitlines() if unit.name in line]
     assert not told and "Unknown" not in done.stderr
 

@@ -80,7 +80,8 @@ def reports():
             found["".join(letters) + ", unfinished"] = b"\0".join(parts)
     found.update({f"garbage {output!r}": output for output in (
         b"\0", b"\0\0\0", b"\0Ka\0", b"\0ra\0Kb\0", b"ra\0\0Kb\0", b"ra\0\0\0Zb\0Kc\0", b"x",
-        b"x\0", b"xa\0Kb\0", b"xa\0xb\0xc\0", b"r\0xb\0Zc\0", b"s\0\0", b"h\0\0", b"s", b"h", b"\0s\0K\0",
+        b"x\0", b"xa\0Kb\0", b"xa\0xb\0xc\0", b"r\0xb\0Zc\0", b"s\0\0", b"h\0\0", b"s", b"h",
+        b"\0s\0K\0",
         b"K\0Z\0D\0", b"ra\0K\0", b"ra\0K", b"r\n\0K\n\n\0", b"k\0z\0d\0", b"R\0Ka\0",
         bytes(range(256)), b"Traceback (most recent call last):\n  File\n")})
     return found

@@ -39,7 +39,8 @@ def test_number_that_is_a_nul_and_empty_fields():
 
 
 @pytest.mark.parametrize("recipient, host", [
-    (b"a@b", b"b"), (b"a@b@c", b"c"), (b"a@", b""), (b"@", b""), (b"a@[127.0.0.1]", b"[127.0.0.1]")])
+    (b"a@b", b"b"), (b"a@b@c", b"c"), (b"a@", b""), (b"@", b""),
+    (b"a@[127.0.0.1]", b"[127.0.0.1]")])
 def test_host(recipient, host):
     assert Command(0, b"0/5", b"", recipient).host == host
 
