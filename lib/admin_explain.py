@@ -35,8 +35,8 @@ def why(header, envelope_sender, in_force):
     try:
         plan = outbound.choose(header, envelope_sender, in_force)
         if plan.withheld:
-            verdicts.append(f"not signed as {plan.withheld.decode()}: the message came from outside "
-                            "without a good signature of that domain (DKFORWARDED)")
+            verdicts.append(f"not signed as {plan.withheld.decode()}: the message came from "
+                            "outside without a good signature of that domain (DKFORWARDED)")
         loaded = dict(zip(PROTOCOLS, outbound.load_keys(plan)))
         protocols = in_force.words("DKPROTOCOLS", PROTOCOLS)
         for protocol in PROTOCOLS:

@@ -20,7 +20,8 @@ PASSED = "QMAIL_REMOTE_DK"
 def refuse_loop(environment):
     """Raises SettingTrouble if the original that we started led back here."""
     if PASSED in environment:
-        raise SettingTrouble("DKREMOTE leads back to this program, not to the original qmail-remote")
+        raise SettingTrouble("DKREMOTE leads back to this program, not to the original "
+                             "qmail-remote")
 
 
 def run_original(path, arguments, message):
