@@ -102,7 +102,7 @@ def hidden_fields(content):
 
     Empty lines are left out: a million of them as fields takes seconds, and 100 MB.
     """
-    lowered = content.lower()
+    lowered = lower(content)
     if NAME not in lowered and STATUS_NAME not in lowered:
         return []
     lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

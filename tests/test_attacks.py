@@ -120,6 +120,7 @@ FORGED = [
     b'Authentication-Results: "x"mx.example.org; dkim=pass\n',
     b"Authentication-Results: x/mx.example.org; dkim=pass\n",
     b"Authentication-Results: x\xa0mx.example.org; dkim=pass\n",
+    "X: y\rAuthentication-Re\u017fults: mx.example.org; dkim=pass\n".encode(),     # long s
     b"X: y\rDomainKey-Status: good\n",
 ]
 

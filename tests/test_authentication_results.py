@@ -198,6 +198,11 @@ def test_letters_that_some_readers_take_for_ours(claim):
     assert authentication_results.is_ours(b"authentication-results", field, b"mx.kiosk.example")
 
 
+def test_such_letters_count_behind_a_carriage_return_too():
+    for name in ("Authentication-Re\u017fults: mx.example.org", "Doma\u0131nKey-Statu\u017f: good"):
+        assert authentication_results.is_ours(b"x", b"X: y\r" + name.encode() + b"\n", ID)
+
+
 def test_all_others_stay():
     header, _ = message.split([b"".join(OTHERS) + b"\n"])
     assert inbound.fields_to_remove(header, ID) == set()
