@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Gets the messages of qmail-rspawn's deliveries signed, by processes that stay.
 
-A few of them sign the small messages; a large one has a process of its own, so
-that the small ones don't wait for it.  Deliveries of a message that is being
-signed wait for that.  A process that dies or hangs defers one delivery, and is
+A few of them sign the small messages, others the large ones, so that the small
+ones don't wait for those; these end when they have no work.  Deliveries of a
+message that is being signed wait for that.  A process that dies or hangs defers one delivery, and is
 replaced when there is a message for it.
 """
 
@@ -18,7 +18,7 @@ from .signing_worker import Worker
 from .spool import IN_MEMORY
 from .spawn_protocol import UNABLE_TO_FORK, deferral, trouble_text
 
-LARGE = IN_MEMORY           # bytes, from which on a message has a process of its own
+LARGE = IN_MEMORY           # bytes, from which on a message is large
 PROCESSES = max(2, min(os.cpu_count() or 2, 8))     # of either kind at a time
 PATIENCE = 60               # seconds for a message ...
 PATIENCE_FOR_BYTES = 1e6    # ... and one more for each so many bytes
@@ -115,7 +115,7 @@ class Signer:
         except BlockingIOError:
             return
         job, worker.job = worker.job, None
-        if reply is None or job is None or is_large(job):
+        if reply is None or job is None:
             self.dismiss(worker)
         if job is None:
             return
@@ -168,10 +168,12 @@ class Signer:
                 self.dismiss(worker)
                 self.fail(job, deferral("the signing process does not answer"))
                 self.dispatch(is_large(job))
+        for worker in [worker for worker in self.workers[True] if worker.job is None]:
+            self.dismiss(worker)
         self.kept.sweep()
 
     def is_busy(self):
-        return bool(self.jobs or self.kept.messages)
+        return bool(self.jobs or self.kept.messages or self.workers[True])
 
 
 def message_key(delivery):

@@ -89,7 +89,7 @@ def test_large_message(host):
     host.add(5, LARGE)
     with host.ours() as running:
         assert running.deliver(1) == DELIVERED
-        wait_until(lambda: not workers(running))        # its own process is gone
+        wait_until(lambda: not workers(running))        # with no more work, its process ends
     assert host.sent().endswith(LARGE)
     verdicts = judges.dkimpy(host.sent().replace(b"\n", b"\r\n"),
                              {"s1._domainkey.example.com":

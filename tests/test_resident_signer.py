@@ -50,14 +50,46 @@ class FakeDelivery:
         self.sender = b"joe@example.com"
 
 
-def test_worker_that_hangs_costs_one_deferral(host, monkeypatch):
+@pytest.fixture
+def signing(host, monkeypatch):
+    """-> (a Signer, list of what became of its deliveries, {descriptor: callback})."""
     monkeypatch.setattr(sys, "argv", [str(rspawn_driver.PROGRAM)])
     monkeypatch.setattr(sys, "executable", rspawn.PYTHON)
     monkeypatch.setattr(os, "environ", host.environment)
     answers, watched = [], {}
-    signer = resident_signer.Signer(
+    return resident_signer.Signer(
         lambda delivery, signed: answers.append("start"),
-        lambda delivery, words: answers.append(words), watched.__setitem__, watched.pop)
+        lambda delivery, words: answers.append(words), watched.__setitem__, watched.pop
+    ), answers, watched
+
+
+def wait_for_answers(answers, watched, count):
+    while len(answers) < count:
+        for callback in list(watched.values()):
+            callback()
+
+
+def test_large_messages_share_a_process_while_there_are_any(host, signing, monkeypatch):
+    signer, answers, watched = signing
+    start, started = signing_worker.start, []
+    monkeypatch.setattr(signing_worker, "start",
+                        lambda descriptor: started.append(start(descriptor)) or started[-1])
+    for number in (6, 7):
+        host.add(number, MESSAGE + b"A line of a large message.\n" * 40_000)
+        signer.sign(FakeDelivery(host.mess / "0" / str(number)))
+        wait_for_answers(answers, watched, number - 5)
+        assert answers[-1] == "start"
+    for key in list(signer.kept.messages):
+        signer.kept.drop(key)
+    assert signer.is_busy()     # so that tick() will be called
+    signer.tick()
+    assert not signer.is_busy() and not watched
+    (process,) = started
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def test_worker_that_hangs_costs_one_deferral(host, signing):
+    signer, answers, watched = signing
     path = host.mess / "0" / "5"
     signer.sign(FakeDelivery(path))
     signer.sign(FakeDelivery(path))
@@ -70,9 +102,7 @@ def test_worker_that_hangs_costs_one_deferral(host, monkeypatch):
     assert answers == [b"Zqmail-rspawn: the signing process does not answer (#4.3.0)\n"]
     assert os.waitpid(worker.process_id, 0)[1] == signal.SIGKILL
     (worker,) = signer.workers[False]       # has the second delivery
-    while len(answers) < 2:
-        for callback in list(watched.values()):
-            callback()
+    wait_for_answers(answers, watched, 2)
     assert answers[1] == "start"
     signer.dismiss(worker)
     os.waitpid(worker.process_id, 0)
