@@ -3,8 +3,8 @@
 
 A few of them sign the small messages, others the large ones, so that the small
 ones don't wait for those; these end when they have no work.  Deliveries of a
-message that is being signed wait for that.  A process that dies or hangs defers one delivery, and is
-replaced when there is a message for it.
+message that is being signed wait for that.  A process that dies or hangs defers
+one delivery, and is replaced when there is a message for it.
 """
 
 import os

@@ -25,7 +25,7 @@ def broken(data):
 
 fuzzing.KEPT = pathlib.Path(sys.argv[1])
 outcome, = fuzzing.fuzz_all((atheris, {"broken": broken}, lambda target: [b"good"]),
-                            ["broken"], 1, 100, sys.argv[1])
+                            ["broken"], 1, ["-max_total_time=100"], sys.argv[1])
 print(outcome)
 sys.exit(0 if outcome.failed and outcome.executions else 1)
 """
