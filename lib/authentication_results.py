@@ -25,7 +25,6 @@ LOOK_ALIKES = [(letter.encode(), plain) for letter, plain in (
 LONGEST_REASON = 200    # characters
 
 
-
 def field(authserv_id, results):
     """The Authentication-Results field for SignatureResults; bytes, LF line ends.
 
