@@ -9,9 +9,14 @@ failure, so that qmail-send tries again: nothing is bounced or lost by us.
 README has the settings.
 """
 
+import _signal      # signal itself costs 3 ms
 import gc
 import posix        # what os is made of; os itself costs 2.5 ms
 import sys
+
+# Seconds of CPU time, far more than any message takes: short of memory, Python 3.11
+# may loop for ever where it handles an exception.  The end by a signal is temporary.
+LONGEST = 120
 
 
 def main(arguments):
@@ -46,7 +51,6 @@ def defer(trouble):
         report = b"Zqmail-remote-dk: " + reason + b" (#4.3.0)\n\0"
         if posix.write(1, report) == len(report):
             code = 0
-        import _signal
         import syslog
         # A syslog daemon that takes no more lines: each attempt is interrupted.
         _signal.signal(_signal.SIGALRM, lambda number, frame: None)
@@ -62,6 +66,7 @@ if __name__ == "__main__":
     # Descriptor 2 is the report's as well: no warning or traceback may get there.
     sys.stderr = None
     try:
+        _signal.setitimer(_signal.ITIMER_PROF, LONGEST)
         main(sys.argv[1:])
     except BaseException as trouble:    # the one place where trouble becomes Z
         defer(trouble)

@@ -41,10 +41,12 @@ def keep_memory_private():
 
 
 def restore_signals(ignored=0):
-    """Undoes what Python did at its start: it ignores SIGPIPE and SIGXFSZ.
+    """For the next program: undoes what Python did, and the scripts' timer.
 
-    ignored: mask of the signals that are to stay ignored; bit 0 is signal 1
+    Python ignores SIGPIPE and SIGXFSZ.  ignored: mask of the signals that are
+    to stay ignored; bit 0 is signal 1.  Raises OSError.
     """
+    _signal.setitimer(_signal.ITIMER_PROF, 0)
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
         if not ignored >> (number - 1) & 1:
             _signal.signal(number, _signal.SIG_DFL)

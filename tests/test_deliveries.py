@@ -113,6 +113,28 @@ def test_passes_signal_dispositions_on(host, ignored):
     assert dispositions([host.launcher]) == dispositions([host.original])
 
 
+def test_the_original_inherits_no_timer(host):
+    timer = host.directory / "timer"
+    host.program("original", f"""#!{rspawn.PYTHON} -IS
+import signal
+print(signal.getitimer(signal.ITIMER_PROF), file=open({str(timer)!r}, "w"))
+print("r\\0Kaccepted\\n\\0", end="")
+""")
+    assert host.deliver().verdict == "K"
+    assert timer.read_text() == "(0.0, 0.0)\n"
+
+
+def test_a_signer_that_loops_is_ended(host):
+    """As Python itself may, where memory is short."""
+    text = rspawn.SCRIPT.read_text()
+    assert "\nLONGEST = 120\n" in text
+    host.program("signer.py", text.replace("\nLONGEST = 120\n", "\nLONGEST = 0.1\n"))
+    (host.directory / "lib").mkdir()
+    (host.directory / "lib" / "__init__.py").write_text("while True:\n    pass\n")
+    rspawn.install_launcher(host.directory, script=host.directory / "signer.py")
+    assert host.deliver() == ("Z", b"Unable to run qmail-remote.\n")
+
+
 def test_domain_without_key_is_sent_as_it_came(host):
     host.message.write_bytes(SMALL.replace(b"example.com", b"example.org") + b"bare \r CR\r\n")
     result = rspawn.deliver([host.launcher], host.message, host.environment,

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -71,6 +72,32 @@ def test_the_script_by_its_own_name(verifier):
     outcome = verifier.smtpd(GOOD)
     assert outcome.code == 0, outcome
     assert b"dkim=pass" in below(outcome.queued["message"], GOOD)
+
+
+def test_a_verifier_that_loops_is_ended(verifier, tmp_path):
+    """As Python itself may, where memory is short.  qmail.c takes a crash for temporary."""
+    with open(queue_driver.PROGRAM, encoding="ascii") as file:
+        text = file.read()
+    assert "\nLONGEST = 120\n" in text
+    program = tmp_path / "verifier.py"
+    program.write_text(text.replace("\nLONGEST = 120\n", "\nLONGEST = 0.1\n"))
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "__init__.py").write_text("while True:\n    pass\n")
+    verifier.program = [str(program)]
+    outcome = verifier.smtpd(GOOD)
+    assert (outcome.code, outcome.queued) == (-signal.SIGPROF, {})
+
+
+def test_the_queue_program_inherits_no_timer(verifier, tmp_path):
+    timer = tmp_path / "timer"
+    queue_program = tmp_path / "queue-program"
+    queue_program.write_text(f"""#!{sys.executable} -IS
+import signal
+print(signal.getitimer(signal.ITIMER_PROF), file=open({str(timer)!r}, "w"))
+""")
+    queue_program.chmod(0o755)
+    verifier.environment["DKQUEUE"] = str(queue_program)
+    assert verifier.smtpd(GOOD).code == 0 and timer.read_text() == "(0.0, 0.0)\n"
 
 
 def test_good_message_by_smtpd(verifier, dns):
