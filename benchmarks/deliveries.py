@@ -206,11 +206,14 @@ def resident_memory(top):
     total = 0
     kept = {}
     for process in descendants(top):
-        with open(f"/proc/{process}/cmdline", "rb") as file:
-            command = file.read()
-        if b"rspawn" in command and b"tree.py" not in command:
-            total += proportional_share(process)
-            kept.update(files_in_memory(process))
+        try:
+            with open(f"/proc/{process}/cmdline", "rb") as file:
+                command = file.read()
+            if b"rspawn" in command and b"tree.py" not in command:
+                total += proportional_share(process)
+                kept.update(files_in_memory(process))
+        except (FileNotFoundError, ProcessLookupError):
+            pass    # it does not stay
     return total + sum(kept.values()) / 1024 / 1024
 
 
@@ -219,9 +222,12 @@ def files_in_memory(process):
     found = {}
     for descriptor in os.listdir(f"/proc/{process}/fd"):
         path = f"/proc/{process}/fd/{descriptor}"
-        if os.readlink(path).startswith("/memfd:"):
-            state = os.stat(path)
-            found[state.st_ino] = state.st_blocks * 512
+        try:
+            if os.readlink(path).startswith("/memfd:"):
+                state = os.stat(path)
+                found[state.st_ino] = state.st_blocks * 512
+        except FileNotFoundError:
+            pass    # closed by now
     return found
 
 
@@ -229,5 +235,8 @@ def descendants(top):
     """The ids of a process and all below it."""
     found = [top]
     for parent in found:
-        found += children(parent)
+        try:
+            found += children(parent)
+        except (FileNotFoundError, ProcessLookupError):
+            pass    # it has ended
     return found

@@ -2,7 +2,8 @@
 """Measures programs as whole processes: ours and their peers, for one message each.
 
 The programs of one size take turns, so that whatever else the machine does hits
-all alike.  Those of ours start NOTHING in the end, so that only they count.
+all alike.  Those that become another program in the end become NOTHING, whose
+CPU is measured as well and taken off theirs.
 """
 
 import os
@@ -16,6 +17,7 @@ from scratch import DOMAIN, HERE, SELECTOR, SUBJECT, can, with_dkimpy
 
 KEYLESS_DOMAIN = "no-key.example"
 NOTHING = "/bin/true"
+NOTHING_ROW = ("signing, small", f"{NOTHING}, in qmail's place")
 BARE = ("signing, small", "bare interpreter, -IS -c pass")
 SMALL = 10**5           # bytes, up to which a message is small
 RESIDENT_MOST = 8 * 1024 * 1024     # bytes; a larger message is never handed over
@@ -28,6 +30,7 @@ class Program(NamedTuple):
     message: the file on its descriptor 0; environment: the whole of it
     evidence: {text: how often it stands in what the program writes, hands on
     and logs}, to tell that it did its work
+    ends: whether it becomes NOTHING
     server: servers.Verifyd that does part of it, or None
     """
     name: str
@@ -36,6 +39,7 @@ class Program(NamedTuple):
     message: str
     environment: dict
     evidence: dict
+    ends: bool = False
     server: object = None
 
 
@@ -51,6 +55,7 @@ class Programs:
         self.dns_port = dns_port
         self.verifyd = verifyd
         self.path = {"PATH": os.environ.get("PATH", os.defpath)}
+        self.nothing = 0.0      # milliseconds of CPU, known from the small messages on
 
     def sections(self, title, amount):
         """The Sections for messages of an Amount, whose size the title names."""
@@ -59,11 +64,17 @@ class Programs:
                     for program in kind(amount.size)}
         remarks = {key: self.failure(program) for key, program in programs.items()}
         working = {key: program for key, program in programs.items() if not remarks[key]}
-        figures = measure(working, amount.runs, self.scratch.python)
-        for key, program in working.items():
+        rates = {}
+        for key, program in working.items():    # first, so that the server is warm afterwards
             if program.ours or amount.size <= SMALL:    # the peers take long, or much memory
-                rate, remarks[key] = under_load(program, amount.load, self.scratch.python)
-                figures[key] = figures[key]._replace(rate=rate)
+                rates[key], remarks[key] = under_load(program, amount.load, self.scratch.python)
+        figures = {key: found._replace(rate=rates.get(key)) for key, found in
+                   measure(working, amount.runs, self.scratch.python).items()}
+        if NOTHING_ROW in figures:
+            self.nothing = figures[NOTHING_ROW].cpu
+        for key, program in working.items():
+            if program.ends:
+                figures[key] = figures[key]._replace(cpu=figures[key].cpu - self.nothing)
         rows = {}
         for key, program in programs.items():
             rows.setdefault(key[0], []).append(
@@ -77,12 +88,14 @@ class Programs:
         if size <= SMALL:
             yield Program(BARE[1], False, [self.scratch.python, "-IS", "-c", "pass"],
                           "/dev/null", {}, {})
+            yield Program(NOTHING_ROW[1], False, [NOTHING], "/dev/null", {}, {})
             yield self.signer("signer, no key", self.scratch.message(size, KEYLESS_DOMAIN),
                               KEYLESS_DOMAIN, 0)
         yield self.signer("signer", message, DOMAIN, 2)
-        yield peer("Mail::DKIM", mail_dkim("sign", key), message, {b"-Signature: ": 2, SUBJECT: 1})
+        yield peer("Mail::DKIM", mail_dkim("sign", key), message,
+                   {b"-Signature: ": 2, SUBJECT: 1})._replace(ends=True)
         yield peer("dkim.sign(), DKIM only", dkimpy("sign", key), message,
-                   {b"-Signature: ": 1, SUBJECT: 1})
+                   {b"-Signature: ": 1, SUBJECT: 1})._replace(ends=True)
         yield peer("opendkim-testmsg, rsa-sha1", opendkim(key), message,
                    {b"-Signature: ": 1, SUBJECT: 1})
 
@@ -92,7 +105,7 @@ class Programs:
             name, True, command(self.scratch.remote, [
                 "mx.example.net", f"sender@{domain}", "recipient@example.net"]), message,
             {"DKSIGN": self.scratch.key_pattern, "DKREMOTE": NOTHING, **self.path},
-            {b"-Signature: ": signatures, SUBJECT: 1})
+            {b"-Signature: ": signatures, SUBJECT: 1}, ends=True)
 
     def verifiers(self, size):
         """The Programs that verify."""
@@ -117,7 +130,7 @@ class Programs:
         """Our launcher and verifier, in place of qmail-queue."""
         return Program(name, True, command(self.scratch.verify, ["--queue"]), message, {
             "DKQUEUE": NOTHING, "DKAUTHSERVID": "mx.example.net",
-            "DNSCACHEIP": f"127.0.0.1#{self.dns_port}", **self.path, **settings}, evidence)
+            "DNSCACHEIP": f"127.0.0.1#{self.dns_port}", **self.path, **settings}, evidence, ends=True)
 
     def failure(self, program):
         """Why a program's figures would mean nothing, or "": one that gives up is fast."""
