@@ -3,14 +3,15 @@
 
 All deliver to an SMTP server on loopback and take turns.  Stock sends what ours
 have signed, so the same bytes are on the wire.  CPU is that of qmail-rspawn
-with all its children, from start to end; memory is that of the processes that
-stay.  Other directories cover qmail's queue and control files in a mount
-namespace, and another program its qmail-remote.
+with all its children, once it has delivered for the first time; memory is that
+of the processes that stay.  Other directories cover qmail's queue and control
+files in a mount namespace, and another program its qmail-remote.
 """
 
+import contextlib
+import itertools
 import os
 import pwd
-import select
 import shutil
 import statistics
 import subprocess
@@ -18,7 +19,7 @@ import time
 from typing import NamedTuple
 
 from figures import AT_ONCE, Figures, Row, Section
-from scratch import DOMAIN, HERE
+from scratch import DOMAIN
 from servers import children, proportional_share
 
 QMAIL = "/var/qmail"
@@ -141,11 +142,19 @@ class Host:
         Raises NotDelivered.
         """
         alone = min(count // 5, ALONE_MOST)
-        self.fill(way.message, alone if distinct else 1)
-        latency = self.run(way, alone, 1, distinct)[1] / alone
-        self.fill(way.message, count if distinct else 1)
-        cpu, seconds, memory = self.run(way, count, AT_ONCE, distinct)
-        return Figures(cpu / count * 1000, latency * 1000, count / seconds, memory)
+        rounds = [(AT_ONCE, AT_ONCE), (alone, 1), (count, AT_ONCE)]    # deliveries, at once
+        messages = itertools.count() if distinct else itertools.repeat(0)
+        self.fill(way.message, sum(number for number, _ in rounds) if distinct else 1)
+        seconds, used = [], []
+        with self.started(way) as program:
+            for number, at_once in rounds:
+                before = cpu(program.pid), time.monotonic()
+                deliver(program, list(itertools.islice(messages, number)), at_once)
+                used.append(cpu(program.pid) - before[0])
+                seconds.append(time.monotonic() - before[1])
+            memory = resident_memory(program.pid)
+        return Figures(used[2] / count * 1000, seconds[1] / alone * 1000, count / seconds[2],
+                       memory)
 
     def fill(self, message, count):
         """Puts a message into the queue count times."""
@@ -155,47 +164,54 @@ class Host:
             shutil.copyfile(message, f"{self.queue}/{number}")
             os.chown(f"{self.queue}/{number}", self.owner, -1)
 
-    def run(self, way, count, at_once, distinct):
-        """Delivers -> (CPU seconds, seconds, MiB that stay).  Raises NotDelivered."""
-        cpu_file = f"{self.directory}/cpu"
-        program = subprocess.Popen(
-            COVER + [self.directory, way.remote, self.scratch.python, "-IS", f"{HERE}/tree.py",
-                     cpu_file] + way.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            bufsize=0, env=self.environment)
-        with program:
-            program.stdout.read(1)
-            started = time.monotonic()
-            deliver(program, count, at_once, distinct)
-            seconds = time.monotonic() - started
-            memory = resident_memory(program.pid)
+    @contextlib.contextmanager
+    def started(self, way):
+        """Runs qmail-rspawn while it lasts -> Popen.  Raises NotDelivered."""
+        with subprocess.Popen(COVER + [self.directory, way.remote] + way.command, bufsize=0,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              env=self.environment) as program:
+            if not program.stdout.read(1):
+                raise NotDelivered("qmail-rspawn does not start")
+            yield program
             program.stdin.close()
-        with open(cpu_file, encoding="ascii") as file:
-            return float(file.read()), seconds, memory
 
 
-def deliver(program, count, at_once, distinct):
-    """Gives commands; each has to end as K.  Raises NotDelivered."""
+def deliver(program, messages, at_once):
+    """Gives commands for messages (numbers); each has to end as K.  Raises NotDelivered."""
+    waiting = messages[::-1]
+    free = list(range(at_once))     # delivery numbers
     output = bytearray()
-    sent = answered = 0
-
-    def send(number):
-        nonlocal sent
-        program.stdin.write(b"%c0/%d\0sender@%b\0recipient%d@example.net\0" % (
-            number, sent if distinct else 0, DOMAIN.encode(), sent))
-        sent += 1
-    for number in range(min(at_once, count)):
-        send(number)
-    while answered < count:
-        select.select([program.stdout], [], [], 60)
-        output += os.read(program.stdout.fileno(), 65536)
+    while waiting or len(free) < at_once:
+        try:
+            while waiting and free:
+                program.stdin.write(b"%c0/%d\0sender@%b\0recipient@example.net\0" % (
+                    free.pop(), waiting.pop(), DOMAIN.encode()))
+        except BrokenPipeError:
+            raise NotDelivered("qmail-rspawn has ended") from None
+        read = os.read(program.stdout.fileno(), 65536)
+        if not read:
+            raise NotDelivered("qmail-rspawn has ended")
+        output += read
         while (end := output.find(b"\0", 1)) > 0:
             if output[1:2] != b"K":
                 raise NotDelivered(output[1:end].decode("ascii", "replace").strip())
-            number = output[0]
+            free.append(output[0])
             del output[:end + 1]
-            answered += 1
-            if sent < count:
-                send(number)
+
+
+def cpu(top):
+    """Seconds that a process, those below it, and those that it waited for have used.
+
+    Linux only, to a hundredth of a second for each of the processes that there are.
+    """
+    ticks = 0
+    for process in descendants(top):
+        try:
+            with open(f"/proc/{process}/stat", "rb") as file:
+                ticks += sum(map(int, file.read().rpartition(b")")[2].split()[11:15]))
+        except (FileNotFoundError, ProcessLookupError):
+            pass    # its parent has waited for it
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resident_memory(top):
@@ -209,7 +225,7 @@ def resident_memory(top):
         try:
             with open(f"/proc/{process}/cmdline", "rb") as file:
                 command = file.read()
-            if b"rspawn" in command and b"tree.py" not in command:
+            if b"rspawn" in command:
                 total += proportional_share(process)
                 kept.update(files_in_memory(process))
         except (FileNotFoundError, ProcessLookupError):

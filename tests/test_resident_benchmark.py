@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """benchmarks/run says what it has no figures of, and what is met."""
 
+import os
 import pathlib
+import resource
+import subprocess
 
 import pytest
 
@@ -25,6 +28,37 @@ def test_without_qmail_each_row_says_so(modules, tmp_path):
     title, *rows = figures.lines(section, {}, targets.all_targets("50 MB"))
     assert title == "delivering, small" and len(rows) == 6
     assert all(row.endswith(f"needs Linux, root, and qmail in {tmp_path}") for row in rows)
+
+
+@pytest.mark.parametrize("answers, words", [
+    ("", "qmail-rspawn has ended"),
+    (r"\000Kaccepted\000", "qmail-rspawn has ended"),
+    (r"\001Zno route\000", "Zno route")])
+def test_a_delivery_that_fails_is_told(modules, answers, words):
+    deliveries, _, _ = modules
+    with subprocess.Popen(["sh", "-c", f"printf '{answers}'"], bufsize=0,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        with pytest.raises(deliveries.NotDelivered, match=words):
+            deliveries.deliver(program, [0, 1, 2], at_once=2)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+def test_cpu_counts_what_is_below(modules):
+    """A child that has ended, and one that goes on: as much as the kernel tells in the end."""
+    deliveries, _, _ = modules
+    loop = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done"
+    before = children_cpu()
+    with subprocess.Popen(["sh", "-c", f"sh -c '{loop}'; sh -c '{loop}; echo; read line'; :"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        program.stdout.readline()
+        counted = deliveries.cpu(program.pid)
+    assert counted == pytest.approx(children_cpu() - before, abs=0.05) and counted > 0.1
+
+
+def children_cpu():
+    """Seconds of CPU of the children that this process has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize("stock, resident, verdicts", [
