@@ -51,18 +51,20 @@ def not_noted(path):
     """What is told of each path before it is looked at; most programs need not know."""
 
 
-def first_with_key(domains, patterns, consulted=not_noted):
+def first_with_key(domains, patterns, known, consulted=not_noted):
     """The key files of the first of domains that has any.
 
     domains: bytes, each checked by address.is_domain(); patterns: DKSIGN
+    known: {domain: its key files}, what was found for the same message before
     consulted: called with each path before it is looked at
     -> (domain, list of (selector, path, file's bytes, mode)), (None, []) if none has.
     Raises KeyTrouble if a file exists but can't be read.
     """
     for domain in domains:
-        found = key_files(domain, patterns, consulted)
-        if found:
-            return domain, found
+        if domain not in known:
+            known[domain] = key_files(domain, patterns, consulted)
+        if known[domain]:
+            return domain, known[domain]
     return None, []
 
 

@@ -81,9 +81,10 @@ def choose(header, envelope_sender, settings):
     (RFC 4870 section 3.2.1: d= is its domain or a parent of it).
     """
     protocols = settings.words("DKPROTOCOLS", PROTOCOLS)
+    known = {}
 
     def first_with_key(domains):
-        return keys.first_with_key(domains, settings["DKSIGN"], settings.consulted)
+        return keys.first_with_key(domains, settings["DKSIGN"], known, settings.consulted)
     candidates = {"dkim": dkim_candidates(header, envelope_sender),
                   "domainkeys": domainkeys_candidates(header)}
     plan = Plan()

@@ -32,7 +32,7 @@ def put(path, data=RSA, mode=0o640):
 
 def found(patterns, *domains):
     """first_with_key() -> (domain, [(selector, path)]), paths as str."""
-    domain, files = keys.first_with_key([domain.encode() for domain in domains], patterns)
+    domain, files = keys.first_with_key([domain.encode() for domain in domains], patterns, {})
     return domain and domain.decode(), [(selector.decode(), os.fsdecode(path))
                                         for selector, path, _, _ in files]
 
@@ -58,6 +58,19 @@ def test_pattern_without_a_key(tree):
 def test_first_domain_with_a_key(tree):
     put(f"{tree}/example.net/s1")
     assert found(f"{tree}/%/s1", "example.org", "example.com", "example.net")[0] == "example.com"
+
+
+def test_a_domain_is_looked_at_once_for_a_message(tree):
+    """Its signatures agree on the key, even if that changes just then."""
+    known, consulted = {}, []
+    first = keys.first_with_key([b"example.net", b"example.com"], f"{tree}/%/s1", known,
+                                consulted.append)
+    put(f"{tree}/example.com/s1", ED25519)
+    put(f"{tree}/example.net/s1", ED25519)
+    assert keys.first_with_key([b"example.com"], f"{tree}/%/s1", known, consulted.append) == first
+    assert keys.first_with_key([b"example.net"], f"{tree}/%/s1", known) == (None, [])
+    assert consulted == [os.fsencode(f"{tree}/{domain}/s1")
+                         for domain in ("example.net", "example.com")]
 
 
 def test_several_patterns(tree):
@@ -124,7 +137,7 @@ def test_links(tree, links, name, selector):
     os.mkdir(f"{tree}/example.com/sub")
     for link, target in links:
         os.symlink(target.replace("T/", tree + "/"), f"{tree}/example.com/{link}")
-    (_, [(got, _, data, _)]) = keys.first_with_key([b"example.com"], f"{tree}/%/{name}")
+    (_, [(got, _, data, _)]) = keys.first_with_key([b"example.com"], f"{tree}/%/{name}", {})
     assert got.decode() == selector
     assert data == (RSA if selector == "s1" else ED25519)
 
@@ -184,7 +197,7 @@ sys.path.insert(0, sys.argv[1])
 from lib import keys, message, outbound, settings    # while they can be read
 os.setgid(65534); os.setuid(65534)
 try:
-    keys.first_with_key([b"example.com"], sys.argv[2])
+    keys.first_with_key([b"example.com"], sys.argv[2], {})
 except keys.KeyTrouble as trouble:
     print(trouble)
 """
@@ -399,7 +412,7 @@ def test_generated_seed_is_used_as_one(tmp_path):
     seed = key.private_bytes(serialization.Encoding.Raw, serialization.PrivateFormat.Raw,
                              serialization.NoEncryption())
     put(f"{tmp_path}/k", base64.b64encode(seed))
-    (_, files) = keys.first_with_key([b"example.com"], f"{tmp_path}/k")
+    (_, files) = keys.first_with_key([b"example.com"], f"{tmp_path}/k", {})
     loaded, = keys.load(b"example.com", files)
     signature = loaded.private_key.sign("sha256", b"d" * 32)
     key.public_key().verify(signature, b"d" * 32)
