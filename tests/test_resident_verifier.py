@@ -298,6 +298,22 @@ def test_systemd_knows_the_directives(tmp_path):
     assert not told and "Unknown" not in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, setpriv")
+def test_reload_with_the_rights_that_the_unit_gives(server):
+    """Those of CapabilityBoundingSet=, unless a + stands before the command."""
+    unit = dict(re.findall(r"^(\w+)=(.*)", filled(
+        "qmail-dk-verifyd.service", LAUNCHER="/bin/true", USER="nobody", GROUP="daemon",
+        RUNTIME="qmail-dk"), re.MULTILINE))
+    rights = unit["CapabilityBoundingSet"].lower().replace("cap_", "+").split()
+    command = unit["ExecReload"].replace("$MAINPID", str(server.process.pid)).split()
+    confined = ["setpriv", "--bounding-set", ",".join(["-all", *rights])]
+    if command[0].startswith("+"):
+        command[0], confined = command[0][1:], []
+    before = server.workers()
+    subprocess.run([*confined, *command], check=True)
+    resident.until_true(lambda: server.workers() and not before & server.workers())
+
+
 def test_a_log_that_is_full(dns):
     """It costs the lines, and nothing else."""
     running = resident.Resident(dns.address, "--workers", "1",
