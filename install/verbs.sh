@@ -30,7 +30,11 @@ verb_install() {
 	prepare_launchers
 	unfinished=''		# launchers that deliveries use may name it from here on
 	install_programs
-	[ -z "$resident_server" ] || prepare_service
+	if [ -n "$resident_server" ]; then
+		prepare_service
+	else
+		remove_service
+	fi
 	write_record
 	switch_on
 	[ -z "$dry_run" ] || return 0
@@ -138,11 +142,7 @@ switch_on() {
 	else
 		give_back qmail-rspawn "$RSPAWN_MARK"
 	fi
-	if [ -n "$resident_server" ]; then
-		switch_on_service
-	else
-		remove_service
-	fi
+	[ -z "$resident_server" ] || switch_on_service
 }
 
 verb_status() {

@@ -198,6 +198,12 @@ def test_server(host, command):
         resident.until_true(lambda: socket.exists() and socket.stat().st_ctime_ns > made)
         resident.until_true(lambda: answers(socket))
 
+        host.install("--verify", "--no-resident")
+        assert not list(services.iterdir()) and not (host.prefix / "service").exists()
+        assert not answers(socket) and "service:" not in host.status()[1]
+        host.install(*SERVER, "--service", str(services))
+        resident.until_true(lambda: answers(socket))
+
         host.uninstall()
         assert not list(services.iterdir()) and not host.prefix.exists()
     finally:
@@ -247,8 +253,9 @@ def test_systemd(host):
             --service systemd >/dev/null
         cat /etc/systemd/system/qmail-dk-verifyd.service
         $INSTALL $WHERE >/dev/null
-        $INSTALL uninstall $WHERE >/dev/null
-        ls /etc/systemd/system/qmail-dk-verifyd.service 2>&1 || :""")
+        $INSTALL $WHERE --no-resident >/dev/null
+        ls /etc/systemd/system/qmail-dk-verifyd.service 2>&1 || :
+        $INSTALL uninstall $WHERE >/dev/null""")
     assert f"ExecStart={host.prefix}/bin/qmail-dk-verifyd --user nobody" in said
     assert "RuntimeDirectory=qmail-dk\n" in said and "No such file" in said
     name = "qmail-dk-verifyd"
@@ -260,18 +267,21 @@ def test_systemd(host):
 @pytest.mark.skipif(not ROOT or not shutil.which("unshare"), reason="needs root, and Linux")
 @pytest.mark.skipif(not shutil.which("useradd"), reason="needs useradd")
 def test_user(host):
-    """A user is made for it, and goes with it."""
+    """A user is made for it, and goes with it; another's of that name stays."""
     packages()
     said = in_a_host_of_its_own(host, """
         $INSTALL $WHERE --resident --verify --system-packages --group nogroup --service none \
             >/dev/null
         getent passwd qmaildk
         id -gn qmaildk
+        $INSTALL $WHERE --no-resident >/dev/null
+        getent passwd qmaildk || echo gone
+        useradd qmaildk
         $INSTALL uninstall $WHERE >/dev/null
-        getent passwd qmaildk || echo gone""")
+        id -un qmaildk""")
     entry, group, gone = said.split("\n", 2)
     assert entry.split(":")[5:] == ["/nonexistent", "/usr/sbin/nologin"] and group == "qmaildk"
-    assert gone == "gone\n"
+    assert gone == "gone\nqmaildk\n"
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")
