@@ -177,15 +177,15 @@ def after_comments(content):
 def quoted_text(content, at):
     """-> (text of the quoted string that starts at an index, index after it).
 
-    No text if it does not end or has blanks: no name has any, and readers take
-    the whole without them, or the first word.
+    No text if it does not end, or has what no token may have: no name has any of
+    it, and readers end the name there, or leave that out.
     """
     text = bytearray()
     at += 1
     while at < len(content):
         byte = content[at]
         if byte == ord('"'):
-            return b"" if any(blank in text for blank in BLANKS) else bytes(text), at + 1
+            return b"" if text.translate(None, TOKEN) else bytes(text), at + 1
         if byte == ord("\\"):
             at += 1
             byte = content[at] if at < len(content) else ord("\\")

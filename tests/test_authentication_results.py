@@ -150,6 +150,8 @@ OURS = [
     b'Authentication-Results: "mx.\\example\\.org"; none\n',
     b'Authentication-Results: (x)"MX.\n example.org" 1; none\n',
     b'Authentication-Results: "mx.example.org dkim=pass"; x\n',
+    b'Authentication-Results: "mx.example.org;" dkim=pass\n',
+    b'Authentication-Results: "mx.example.org(x)"; dkim=pass\n',
     # not in the grammar: readers differ
     b"Authentication-Results: (mx.example.org; dkim=pass\n",
     b'Authentication-Results: "mx.example.org; dkim=pass\n',
