@@ -331,8 +331,13 @@ def bad_resolver(host):
 
 
 def no_packages(host):
-    """As with an interpreter that never had them."""
-    host.command.write_text(host.command.read_text().replace(sys.executable, rspawn.PYTHON))
+    """As with a private environment that never had them."""
+    environment = host.directory / "environment"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "pyvenv.cfg").write_text(f"home = {os.path.dirname(rspawn.PYTHON)}\n")
+    python = environment / "bin" / "python"
+    python.symlink_to(rspawn.PYTHON)
+    host.command.write_text(host.command.read_text().replace(sys.executable, str(python)))
 
 
 def key_for_all_domains(host):

@@ -30,13 +30,13 @@ def test_without_qmail_each_row_says_so(modules, tmp_path):
     assert all(row.endswith(f"needs Linux, root, and qmail in {tmp_path}") for row in rows)
 
 
-@pytest.mark.parametrize("answers, words", [
-    ("", "qmail-rspawn has ended"),
-    (r"\000Kaccepted\000", "qmail-rspawn has ended"),
-    (r"\001Zno route\000", "Zno route")])
-def test_a_delivery_that_fails_is_told(modules, answers, words):
+@pytest.mark.parametrize("commands, words", [
+    ("exit", "qmail-rspawn has ended"),
+    (r"printf '\000Kaccepted\000'", "qmail-rspawn has ended"),
+    (r"printf '\001Zno route\000'; cat >/dev/null", "Zno route")])
+def test_a_delivery_that_fails_is_told(modules, commands, words):
     deliveries, _, _ = modules
-    with subprocess.Popen(["sh", "-c", f"printf '{answers}'"], bufsize=0,
+    with subprocess.Popen(["sh", "-c", commands], bufsize=0,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         with pytest.raises(deliveries.NotDelivered, match=words):
             deliveries.deliver(program, [0, 1, 2], at_once=2)
