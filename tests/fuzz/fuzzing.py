@@ -25,7 +25,7 @@ KEPT = CHECKOUT / ".fuzz"
 IN_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None   # for temporary files
 
 LONGEST_INPUT = 2048    # bytes
-SHORT_INPUT = 512       # for those that go through their input byte by byte, or in small pieces
+SHORT_INPUT = 256       # for those that go through their input byte by byte, or in small pieces
 SHORT = ("header", "long_header", "without_cr", "body", "spawn", "sender", "claim")
 MEMORY = 1024           # megabytes that a target may take
 TIMEOUT = 30            # seconds for one input, by the clock: the machine may be busy
