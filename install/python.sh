@@ -40,13 +40,17 @@ as_signer() {
 	"$by" -IS "$checkout/install/as_signer.py" "$qmail" "$@"
 }
 
-# Whether an interpreter has the packages, as the verifier will look for them.
+# Whether an interpreter has the packages, as the verifier will look for them;
+# else sets said to what is wrong with them.
 has_packages_to_verify() {
-	"$1" -ISB -c 'import sys
+	said=$("$1" -ISB -c 'import sys
 sys.path.insert(0, sys.argv[1])
-from lib import dependencies
-dependencies.add_site_packages()
-import cryptography, dkim, dns.message' "$checkout" >/dev/null 2>&1
+from lib import admin_packages
+flaws = admin_packages.flaws()
+print(flaws)
+if not flaws:
+    import cryptography, dkim, dns.message
+sys.exit(bool(flaws))' "$checkout" 2>&1)
 }
 
 # Sets verifying_python, and environment to the private one, if that is the way.
@@ -55,8 +59,9 @@ prepare_packages() {
 	if [ -n "$system_packages" ]; then
 		verifying_python=$interpreter
 		has_packages_to_verify "$interpreter" ||
-			fail "$interpreter lacks packages; remedy on Debian and Ubuntu:" \
-				"apt-get install python3-dkim python3-dnspython python3-cryptography"
+			fail "the packages of $interpreter don't serve: $said; remedy on Debian and Ubuntu:" \
+				"apt-get install python3-dkim python3-dnspython python3-cryptography; where" \
+				"they are too old, without --system-packages"
 		return
 	fi
 	made_from=$("$interpreter" -I -c 'import sys; print(sys.executable, sys.version)' | tr '\n' ' '

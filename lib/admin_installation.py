@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Checks what is installed: which qmail, the program in its place, the settings in force."""
 
-import importlib.metadata
 import os
 import platform
 import sys
 from typing import NamedTuple
 
-from . import crypto, dependencies, outbound, settings
+from . import admin_packages, crypto, outbound, settings
 from .admin_findings import FAIL, OK, WARN, Finding
 from .errors import CryptoTrouble, SettingTrouble
 
@@ -199,12 +198,10 @@ def software_findings(installation):
     except CryptoTrouble as trouble:
         found.append(Finding(FAIL, "crypto", f"{trouble}, so nothing can be signed",
                              "install OpenSSL's libcrypto"))
-    dependencies.add_site_packages()
     for package in PACKAGES:
-        try:
-            found.append(Finding(OK, package, importlib.metadata.version(package)))
-        except importlib.metadata.PackageNotFoundError:
-            found.append(Finding(FAIL, package, "is not installed; verifying needs it", REPAIR))
+        flaw = admin_packages.flaw(package)
+        found.append(Finding(FAIL, package, f"{flaw}; verifying needs it", REPAIR) if flaw
+                     else Finding(OK, package, admin_packages.version(package)))
     return found
 
 

@@ -11,7 +11,8 @@ import tempfile
 
 import pytest
 
-from lib import admin_check, admin_installation, admin_keys, crypto_openssl, settings
+from lib import (
+    admin_check, admin_installation, admin_keys, admin_packages, crypto_openssl, settings)
 from tests import rspawn, signing
 from tests.administrator import DOMAIN, GROUP, Administrator, records
 from tests.dns_server import DnsServer
@@ -338,6 +339,15 @@ def no_packages(host):
     python = environment / "bin" / "python"
     python.symlink_to(rspawn.PYTHON)
     host.command.write_text(host.command.read_text().replace(sys.executable, str(python)))
+    return environment
+
+
+def old_packages(host):
+    """As those of an older distribution."""
+    version = "python{}.{}".format(*sys.version_info)
+    described = no_packages(host) / "lib" / version / "site-packages" / "dnspython-2.0.0.dist-info"
+    described.mkdir(parents=True)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: dnspython\nVersion: 2.0.0\n")
 
 
 def key_for_all_domains(host):
@@ -458,6 +468,8 @@ DAMAGE = {
     key_for_all_domains: [("warn", "keys DKSIGN names a key for all domains")],
     bad_resolver: [("FAIL", "resolver rubbish gives no answer: DNSCACHEIP"),
                    ("FAIL", "s1._domainkey.example.com the DNS can't be asked")],
+    old_packages: [("FAIL", "dnspython 2.0.0 is too old: it must be 2.3 or later"),
+                   ("FAIL", "dkimpy is not installed")],
     no_packages: [("FAIL", "dnspython is not installed"), ("FAIL", "resolver 127.0.0.1")],
     no_qmail: [("FAIL", "no qmail is to be seen there")],
 }
@@ -585,3 +597,8 @@ def test_key_that_only_others_may_read(open_directory):
 
 
 GROUPS = os.getgroups()
+
+
+def test_the_least_versions_are_those_of_the_requirements():
+    lines = (rspawn.CHECKOUT / "requirements.txt").read_text().splitlines()
+    assert admin_packages.LEAST == dict(line.split(">=") for line in lines if line[:1] != "#")

@@ -131,7 +131,7 @@ def ordinary_user(directory):
         for path, directories, files in os.walk(directory):
             for name in (".", *directories, *files):
                 os.chown(os.path.join(path, name), 65534, 65534, follow_symlinks=False)
-        for parent in directory.parents[:-2]:
+        for parent in list(directory.parents)[:-2]:
             parent.chmod(parent.stat().st_mode | 0o011)
     for python in os.path.realpath(sys.executable), "/usr/bin/python3":
         # setpriv itself still has root's way to files, what sh starts has not.

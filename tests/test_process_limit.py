@@ -15,7 +15,7 @@ import tempfile
 
 import pytest
 
-from tests import fault_subjects, resident, rspawn, rspawn_driver, test_deliveries
+from tests import fault_subjects, install_driver, resident, rspawn, rspawn_driver, test_deliveries
 from tests.test_resident_inputs import assert_kept_its_word, recipients
 from tests.test_resident_rspawn import Host
 
@@ -50,9 +50,7 @@ def limited(directory, processes):
 def python():
     """An interpreter that everybody may run."""
     for path in (rspawn.PYTHON, "/usr/bin/python3"):
-        # By sh, for what setpriv itself may run is more.
-        command = [*as_user(str(next(USERS))), "sh", "-c", '"$0" -c "import dkim, dns"', path]
-        if subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0:
+        if install_driver.verifies(path, as_user(str(next(USERS)))):
             return path
     pytest.skip("no interpreter, with dkimpy and dnspython, that others than root may run")
 
