@@ -288,6 +288,26 @@ def test_always_deferred(host, breaks):
     assert ALWAYS_DEFERRED[breaks] in result.text
 
 
+ENDS_BADLY = {      # what the original does: what qmail-send sees of it
+    "echo 'qmail-remote: error while loading shared libraries' >&2; exit 127":
+        ("Z", b"mail-remote: error while loading shared libraries\n"),     # without its first letter
+    "printf 'rhalf a rep'; exit 1": ("Z", b"half a rep"),
+    "exit 111": ("Z", b"qmail-remote-dk: "),
+    "printf 'r\\0Kaccepted\\n\\0'; exit 1": ("K", b"accepted\n"),
+    "printf 'hno such host\\n\\0Dgive up\\n\\0'; exit 1": ("D", b"no such host\ngive up\n"),
+    "kill -KILL $$": ("Z", b"Unable to run qmail-remote.\n"),
+}
+
+
+@pytest.mark.parametrize("commands", ENDS_BADLY)
+def test_the_original_ends_badly(host, commands):
+    """As when the libraries that it needs are just being replaced; without us it would be D."""
+    host.program("original", f"#!/bin/sh\n{commands}\n")
+    verdict, begins = ENDS_BADLY[commands]
+    result = host.deliver()
+    assert result.verdict == verdict and result.text.startswith(begins), result
+
+
 def test_without_launcher_a_missing_library_is_deferred(host):
     """Under notqmail's QMAILREMOTE the script may be named directly."""
     shutil.copy(rspawn.SCRIPT, host.directory)
