@@ -15,6 +15,7 @@ STAND_IN = os.path.join(admin_installation.PREFIX, "lib", "print_message")
 VERIFIER = os.path.join(admin_installation.PREFIX, admin_installation.VERIFIER)
 AUTHSERV_ID = "check.invalid"
 LONGEST = 300       # seconds, for either program
+DEFERRED = (b"Z", b"s\0Z")      # how a report begins that the signer makes, or its launcher
 
 
 def findings(domain, launcher, in_force):
@@ -26,8 +27,9 @@ def findings(domain, launcher, in_force):
     subject = f"trial {domain}"
     try:
         signed = signed_by_program(domain, launcher, in_force)
-        if signed.startswith(b"Z"):
-            return [Finding(FAIL, subject, "deferred: " + printable(signed[1:]), "as it says")]
+        if signed.startswith(DEFERRED):
+            reason = signed.partition(b"Z")[2]
+            return [Finding(FAIL, subject, "deferred: " + printable(reason), "as it says")]
         if not signed.startswith((b"DKIM-Signature:", b"DomainKey-Signature:")):
             return [Finding(FAIL, subject, f"{launcher} sent the message unsigned"
                             + (f": {printable(signed)}" if not signed else ""),

@@ -76,7 +76,7 @@ def certain(dns):
 
 def received(connection):
     """-> (resident_exchange.Terms, descriptor) of a request.  Raises NoAnswer, OSError."""
-    packet, parts, _, _ = connection.recvmsg(
+    packet, parts, flags, _ = connection.recvmsg(
         resident_exchange.LONGEST_REQUEST, socket.CMSG_SPACE(array.array("i").itemsize),
         socket.MSG_CMSG_CLOEXEC)
     fds = array.array("i")
@@ -85,7 +85,7 @@ def received(connection):
             fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
     try:
         terms = resident_exchange.terms_in(packet)
-        if len(fds) != 1:
+        if len(fds) != 1 or flags & socket.MSG_CTRUNC:
             raise NoAnswer("not one descriptor")
         return terms, fds.pop()
     finally:

@@ -63,7 +63,9 @@ class Ed25519:
         return self.key.sign(digest)
 
     def record(self, tags="v=DKIM1; k=ed25519; "):
-        return tags + "p=" + base64.b64encode(self.key.public_key().public_bytes_raw()).decode()
+        raw = self.key.public_key().public_bytes(serialization.Encoding.Raw,
+                                                 serialization.PublicFormat.Raw)
+        return tags + "p=" + base64.b64encode(raw).decode()
 
 
 @functools.lru_cache(maxsize=None)
