@@ -70,7 +70,8 @@ def test_never_open_to_others(admin, umask):
     log = admin.directory / "strace"
     admin.run("keygen", DOMAIN, "--selector", "s1", "--group", GROUP, umask=umask, command=[
         "strace", "-f", "-o", log, "-e",
-        "trace=open,openat,mkdir,mkdirat,chown,fchown,chmod,fchmod,fchmodat,write,link,linkat"])
+        "trace=open,openat,mkdir,mkdirat,chown,fchown,?fchown32,chmod,fchmod,fchmodat,write,link,"
+        "linkat"])
     calls = [line.partition(" ")[2].strip() for line in log.read_text().splitlines()]
     opened = next(i for i, call in enumerate(calls) if "O_EXCL" in call and str(admin.keys) in call)
     assert calls[opened].replace("|O_LARGEFILE", "").split("O_EXCL")[1].startswith(
