@@ -130,7 +130,8 @@ class Programs:
         """Our launcher and verifier, in place of qmail-queue."""
         return Program(name, True, command(self.scratch.verify, ["--queue"]), message, {
             "DKQUEUE": NOTHING, "DKAUTHSERVID": "mx.example.net",
-            "DNSCACHEIP": f"127.0.0.1#{self.dns_port}", **self.path, **settings}, evidence, ends=True)
+            "DNSCACHEIP": f"127.0.0.1#{self.dns_port}", **self.path, **settings},
+            evidence, ends=True)
 
     def failure(self, program):
         """Why a program's figures would mean nothing, or "": one that gives up is fast."""
