@@ -73,7 +73,8 @@ def verifies(python, become=()):
     return not subprocess.run(
         [*become, "sh", "-c", '"$0" -ISB -c "$1" "$2"', python,
          "import sys; sys.path.insert(0, sys.argv[1]); from lib import admin_packages\n"
-         "sys.exit(bool(admin_packages.flaws()))", rspawn.CHECKOUT], stderr=subprocess.DEVNULL).returncode
+         "sys.exit(bool(admin_packages.flaws()))", rspawn.CHECKOUT],
+        stderr=subprocess.DEVNULL).returncode
 
 
 def manifest(*trees):

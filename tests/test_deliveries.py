@@ -288,9 +288,9 @@ def test_always_deferred(host, breaks):
     assert ALWAYS_DEFERRED[breaks] in result.text
 
 
-ENDS_BADLY = {      # what the original does: what qmail-send sees of it
+ENDS_BADLY = {      # what the original does: what qmail-send sees of it, less its first letter
     "echo 'qmail-remote: error while loading shared libraries' >&2; exit 127":
-        ("Z", b"mail-remote: error while loading shared libraries\n"),     # without its first letter
+        ("Z", b"mail-remote: error while loading shared libraries\n"),
     "printf 'rhalf a rep'; exit 1": ("Z", b"half a rep"),
     "exit 111": ("Z", b"qmail-remote-dk: "),
     "printf 'r\\0Kaccepted\\n\\0'; exit 1": ("K", b"accepted\n"),

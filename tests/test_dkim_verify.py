@@ -138,7 +138,8 @@ TAGS = [
 ]
 
 
-@pytest.mark.parametrize("tags, status, letter", TAGS, ids=lambda value: str(getattr(value, "reason", value))[:40])
+@pytest.mark.parametrize("tags, status, letter", TAGS,
+                         ids=lambda value: str(getattr(value, "reason", value))[:40])
 def test_tags(tags, status, letter):
     result = only(dkim_signed(**tags))
     assert (result.status, result.letter, bool(result.reason)) == (status, letter, letter != "A")
@@ -199,7 +200,8 @@ RECORDS = [
 ]
 
 
-@pytest.mark.parametrize("record, status, letter", RECORDS, ids=lambda value: str(getattr(value, "reason", value))[:40])
+@pytest.mark.parametrize("record, status, letter", RECORDS,
+                         ids=lambda value: str(getattr(value, "reason", value))[:40])
 def test_key_records(record, status, letter):
     result = only(dkim_signed(), record)
     assert (result.status, result.letter) == (status, letter)

@@ -66,7 +66,8 @@ def test_other_signatures(value, status):
         assert only(text, TxtAnswer("temporary", reason="timeout")).status == "temperror"
 
 
-@pytest.mark.parametrize("tags, status, letter", TAGS, ids=lambda value: str(getattr(value, "reason", value))[:40])
+@pytest.mark.parametrize("tags, status, letter", TAGS,
+                         ids=lambda value: str(getattr(value, "reason", value))[:40])
 def test_tags(tags, status, letter):
     result = only(domainkeys_signed(**tags))
     assert (result.status, result.letter, bool(result.reason)) == (status, letter, letter != "A")
@@ -101,7 +102,8 @@ RECORDS = [
 ]
 
 
-@pytest.mark.parametrize("record, status, letter", RECORDS, ids=lambda value: str(getattr(value, "reason", value))[:40])
+@pytest.mark.parametrize("record, status, letter", RECORDS,
+                         ids=lambda value: str(getattr(value, "reason", value))[:40])
 def test_key_records(record, status, letter):
     result = only(domainkeys_signed(), record)
     assert (result.status, result.letter) == (status, letter)

@@ -65,7 +65,8 @@ def test_mail_goes_out_signed_and_qmail_stops_when_told(directory):
     with smtp_sink.SmtpSink() as sink:
         records = prepare(directory, sink.port)
         inject = " && ".join(
-            f"printf 'From: joe@example.com\\nTo: r{n}@example.net, s{n}@example.net\\n\\nHi {n}\\n'"
+            "printf 'From: joe@example.com\\n"
+            f"To: r{n}@example.net, s{n}@example.net\\n\\nHi {n}\\n'"
             f" | {QMAIL}/bin/qmail-inject -fjoe@example.com" for n in range(3))
         process = subprocess.Popen(
             [*ALONE, "sh", "-c", START, "sh", directory, inject],
