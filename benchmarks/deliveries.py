@@ -142,19 +142,14 @@ class Host:
         Raises NotDelivered.
         """
         alone = min(count // 5, ALONE_MOST)
-        rounds = [(AT_ONCE, AT_ONCE), (alone, 1), (count, AT_ONCE)]    # deliveries, at once
         messages = itertools.count() if distinct else itertools.repeat(0)
-        self.fill(way.message, sum(number for number, _ in rounds) if distinct else 1)
-        seconds, used = [], []
+        self.fill(way.message, AT_ONCE + alone + count if distinct else 1)
         with self.started(way) as program:
-            for number, at_once in rounds:
-                before = cpu(program.pid), time.monotonic()
-                deliver(program, list(itertools.islice(messages, number)), at_once)
-                used.append(cpu(program.pid) - before[0])
-                seconds.append(time.monotonic() - before[1])
+            timed(program, itertools.islice(messages, AT_ONCE), AT_ONCE)    # starts what stays
+            _, latency = timed(program, itertools.islice(messages, alone), 1)
+            used, seconds = timed(program, itertools.islice(messages, count), AT_ONCE)
             memory = resident_memory(program.pid)
-        return Figures(used[2] / count * 1000, seconds[1] / alone * 1000, count / seconds[2],
-                       memory)
+        return Figures(used / count * 1000, latency / alone * 1000, count / seconds, memory)
 
     def fill(self, message, count):
         """Puts a message into the queue count times."""
@@ -176,9 +171,16 @@ class Host:
             program.stdin.close()
 
 
+def timed(program, messages, at_once):
+    """deliver() -> (CPU seconds, seconds)."""
+    used, started = cpu(program.pid), time.monotonic()
+    deliver(program, messages, at_once)
+    return cpu(program.pid) - used, time.monotonic() - started
+
+
 def deliver(program, messages, at_once):
     """Gives commands for messages (numbers); each has to end as K.  Raises NotDelivered."""
-    waiting = messages[::-1]
+    waiting = list(messages)[::-1]
     free = list(range(at_once))     # delivery numbers
     output = bytearray()
     while waiting or len(free) < at_once:
@@ -186,9 +188,9 @@ def deliver(program, messages, at_once):
             while waiting and free:
                 program.stdin.write(b"%c0/%d\0sender@%b\0recipient@example.net\0" % (
                     free.pop(), waiting.pop(), DOMAIN.encode()))
+            read = os.read(program.stdout.fileno(), 65536)
         except BrokenPipeError:
-            raise NotDelivered("qmail-rspawn has ended") from None
-        read = os.read(program.stdout.fileno(), 65536)
+            read = b""
         if not read:
             raise NotDelivered("qmail-rspawn has ended")
         output += read

@@ -47,10 +47,9 @@ has_packages_to_verify() {
 sys.path.insert(0, sys.argv[1])
 from lib import admin_packages
 flaws = admin_packages.flaws()
-print(flaws)
-if not flaws:
-    import cryptography, dkim, dns.message
-sys.exit(bool(flaws))' "$checkout" 2>&1)
+if flaws:
+    sys.exit(flaws)
+import cryptography, dkim, dns.message' "$checkout" 2>&1)
 }
 
 # Sets verifying_python, and environment to the private one, if that is the way.

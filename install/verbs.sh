@@ -33,7 +33,7 @@ verb_install() {
 	if [ -n "$resident_server" ]; then
 		prepare_service
 	else
-		remove_service
+		remove_service		# how, the record says until it is written anew
 	fi
 	write_record
 	switch_on

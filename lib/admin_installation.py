@@ -199,9 +199,10 @@ def software_findings(installation):
         found.append(Finding(FAIL, "crypto", f"{trouble}, so nothing can be signed",
                              "install OpenSSL's libcrypto"))
     for package in PACKAGES:
-        flaw = admin_packages.flaw(package)
+        version = admin_packages.version(package)
+        flaw = admin_packages.flaw(package, version)
         found.append(Finding(FAIL, package, f"{flaw}; verifying needs it", REPAIR) if flaw
-                     else Finding(OK, package, admin_packages.version(package)))
+                     else Finding(OK, package, version))
     return found
 
 

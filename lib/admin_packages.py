@@ -18,9 +18,8 @@ def version(package):
         return None
 
 
-def flaw(package):
-    """What is wrong with a package of LEAST, str, or ""."""
-    found = version(package)
+def flaw(package, found):
+    """What is wrong with a package of LEAST, str, or "".  found: its version()"""
     if found is None:
         return "is not installed"
     if numbers(found) < numbers(LEAST[package]):
@@ -35,4 +34,5 @@ def numbers(text):
 
 def flaws():
     """What is wrong with all of them, as one str; "" if nothing is."""
-    return "; ".join(f"{package} {flaw(package)}" for package in LEAST if flaw(package))
+    found = {package: flaw(package, version(package)) for package in LEAST}
+    return "; ".join(f"{package} {text}" for package, text in found.items() if text)
