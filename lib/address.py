@@ -252,16 +252,29 @@ def mailbox_domain(tokens):
 
 
 def addr_spec(tokens):
-    """The addr-spec of one mailbox: `phrase <route:addr-spec>`, or it is all there is."""
+    """The addr-spec of one mailbox: `phrase <route:addr-spec>`, or it is all there is.
+
+    The grammar has no @ in a phrase.  Many programs write `a@b.c <a@b.c>` all the
+    same, where every reader finds that one address.
+    """
     kinds = [kind for kind, _ in tokens]
-    if b"<" in kinds:
-        opened = kinds.index(b"<")
-        if kinds[-1] != b">" or any(kind not in (b"atom", b".") for kind in kinds[:opened]):
-            raise NotAnAddress
-        tokens = tokens[opened + 1:-1]
-        if tokens and tokens[0][0] == b"@":
-            tokens = after_route(tokens)
+    if b"<" not in kinds:
+        return tokens
+    opened = kinds.index(b"<")
+    if kinds[-1] != b">":
+        raise NotAnAddress
+    phrase, tokens = tokens[:opened], tokens[opened + 1:-1]
+    if tokens and tokens[0][0] == b"@":
+        tokens = after_route(tokens)
+    if any(kind not in (b"atom", b".") for kind, _ in phrase) and (
+            lower_case(phrase) != lower_case(tokens)):
+        raise NotAnAddress
     return tokens
+
+
+def lower_case(tokens):
+    """The texts of tokens, to be compared."""
+    return [text.lower() for _, text in tokens]
 
 
 def after_route(tokens):

@@ -49,12 +49,22 @@ FROM = [
     (b"alice@example.com,", b"example.com"),
     (b" , alice@example.com", b"example.com"),
     (b"alice@sub.example.com", b"sub.example.com"),
+    # not in the grammar, but one address for every reader
+    (b"alice@example.com <alice@example.com>", b"example.com"),
+    (b"Alice@Example.com (x)\n <alice@example.com>", b"example.com"),
+    (b"alice@example.com <@relay.example:alice@example.com>", b"example.com"),
     # two mailboxes, even of one domain: no author
     (b"alice@example.com, bob@example.com", None),
     (b"alice@example.com, eve@evil.example", None),
     (b"<alice@example.com>, <eve@evil.example>", None),
     # two readers, two domains
     (b"alice@example.com <eve@evil.example>", None),
+    (b"alice@example.com <eve@example.com>", None),
+    (b"alice@example.com eve@evil.example <alice@example.com>", None),
+    (b"alice@example.com, alice@example.com <alice@example.com>", None),
+    (b"alice@example.com <<alice@example.com>", None),
+    (b"ali ce@example.com <ali ce@example.com>", None),
+    (b"=?utf-8?q?e?=@example.com <=?utf-8?q?e?=@example.com>", None),
     (b"<alice@example.com> eve@evil.example", None),
     (b"<alice@example.com> <eve@evil.example>", None),
     (b"<alice@example.com", None),
