@@ -56,7 +56,7 @@ decide_parts() {
 		replace_queue=yes
 	fi
 	case $sign$verify in
-	'') sign=yes verify=yes ;;
+	'') [ -f "$prefix/installed" ] || sign=yes verify=yes ;;
 	esac
 	case $(recorded way) in
 	wrap | environment) sign=yes ;;

@@ -374,6 +374,18 @@ def test_verify_alone_leaves_signing_as_it_is(host):
     assert host.deliver() == SIGNED and "verifying: prepared" in host.status()[1]
 
 
+@pytest.mark.parametrize("part", ["--sign", "--verify"])
+def test_one_part_alone_is_kept(host, part):
+    """An upgrade switches nothing on, and of a host that only signs asks for no packages."""
+    if part == "--verify":
+        packages()
+    host.install(part, "--system-packages")
+    installed = manifest(host.directory)
+    done = host.run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert manifest(host.directory) == installed
+
+
 def test_qmail_queue_replaced_where_it_must(directory):
     packages()
     host = Host(directory, "qmail 1.03")
