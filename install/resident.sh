@@ -40,8 +40,19 @@ learn_concurrency() {
 	concurrency=$1
 }
 
-# Sets supervisor, service_user and service_group.
+# Sets socket, supervisor, service_user and service_group; resident_server to nothing
+# where control/dkserver wants no server.
 decide_service() {
+	socket=$(head -n 1 "$qmail/control/dkserver" 2>/dev/null || :)
+	socket=${socket:-/run/qmail-dk/verify.sock}
+	socket_directory=${socket%/*}
+	case $socket in
+	/*) ;;
+	*)
+		resident_server=''
+		return
+		;;
+	esac
 	supervisor=${service:-$(recorded service)}
 	[ -n "$supervisor" ] || find_supervisor
 	[ "$(id -u)" = 0 ] || supervisor=none
@@ -51,14 +62,26 @@ decide_service() {
 	service_group=${service_group:-$(id -gn qmaild 2>/dev/null || echo nofiles)}
 	log_user=qmaill
 	id "$log_user" >/dev/null 2>&1 || log_user=$service_user
-	socket=$(head -n 1 "$qmail/control/dkserver" 2>/dev/null || :)
-	socket_directory=$(dirname "${socket:-/run/qmail-dk/verify.sock}")
-	case $supervisor,$socket_directory in
-	systemd,/run/*/*) ;;
-	systemd,/run/*) return ;;
-	*) return ;;
+	check_socket
+}
+
+# Who may enter its directory may use the server, so that holds nothing else.
+check_socket() {
+	flaw=''
+	case $supervisor,$socket in
+	*,*,* | *[!A-Za-z0-9/._@+,-]*) flaw="only letters, digits and / . _ @ + - serve" ;;
+	*/../* | *//* | */) flaw="that is no plain path" ;;
+	systemd,*)
+		case ${socket_directory#/run/} in
+		*/*) flaw="under systemd its directory must be one of its own, right in /run" ;;
+		esac
+		;;
+	*,/*/*/*) ;;
+	*) flaw="the socket must be in a directory of its own" ;;
 	esac
-	fail "$qmail/control/dkserver: under systemd the socket must be in a directory in /run"
+	[ -z "$flaw" ] ||
+		fail "$qmail/control/dkserver: $socket: $flaw; remedy: remove that file, for" \
+			"/run/qmail-dk/verify.sock is the default"
 }
 
 # Whoever supervises qmail; else systemd, if that runs.
@@ -91,7 +114,8 @@ make_service_user() {
 
 # Writes a file of $checkout/service, filled in, to its place: NAME PLACE MODE
 place_service_file() {
-	sed -e "s,@LAUNCHER@,$prefix/bin/$SERVICE,g" -e "s,@DIRECTORY@,$socket_directory,g" \
+	sed -e "s,@LAUNCHER@,$prefix/bin/$SERVICE,g" -e "s,@SOCKET@,$socket,g" \
+		-e "s,@DIRECTORY@,$socket_directory,g" \
 		-e "s,@RUNTIME@,${socket_directory#/run/},g" -e "s,@USER@,$service_user,g" \
 		-e "s,@GROUP@,$service_group,g" -e "s,@LOGUSER@,$log_user,g" \
 		"$checkout/service/$1" >"$staging/service-file"
@@ -178,9 +202,16 @@ remove_service() {
 		;;
 	esac
 	wait_for_the_end "/lib/qmail_dk_verifyd.py" "the service $SERVICE"
+	remove_socket "$(recorded socket)"
 	# Its supervisor may still be writing down that it has ended.
 	rm -rf "$prefix/service" 2>/dev/null || { sleep 2 && rm -rf "$prefix/service"; }
 	[ -z "$(recorded made_user)" ] || userdel "$(recorded made_user)" 2>/dev/null || :
+}
+
+# systemd has done that already.
+remove_socket() {
+	[ ! -S "$1" ] || rm -f "$1"
+	rmdir "${1%/*}" 2>/dev/null || :
 }
 
 # Says how the resident programs are.

@@ -120,6 +120,7 @@ write_record() {
 	rspawn=${resident_signer:+$qmail/bin/qmail-rspawn}
 	concurrency=$concurrency
 	service=${resident_server:+$supervisor}
+	socket=${resident_server:+$socket}
 	service_user=${resident_server:+$service_user}
 	service_group=${resident_server:+$service_group}
 	made_user=${resident_server:+$made_user}

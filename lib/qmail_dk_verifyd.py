@@ -12,6 +12,7 @@ import gc
 import os
 import pwd
 import socket
+import stat
 import sys
 
 if __name__ == "__main__":
@@ -55,12 +56,19 @@ def main(arguments):
 def listen(path):
     """The listening socket at path.  Who may enter its directory may use it.
 
-    The socket of a server before this one is replaced.  Raises OSError, SettingTrouble.
+    The socket of a server before this one is replaced.  Who may write to the
+    directory could take the server's place, so no others must.  Raises OSError,
+    SettingTrouble.
     """
     if not path.startswith("/"):
         raise SettingTrouble(f"DKSERVER: {path!r} is not the path of a socket")
+    directory = os.path.dirname(path)
+    if os.stat(directory).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SettingTrouble(f"DKSERVER: others can write to {directory}")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise SettingTrouble(f"DKSERVER: {path} is there, and not a socket")
         os.unlink(path)
     except FileNotFoundError:
         pass

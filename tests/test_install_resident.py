@@ -165,6 +165,34 @@ def test_misuse(host, arguments):
 
 # --- the server
 
+# (supervisor, control/dkserver): what is said
+NO_PLACE = {
+    ("none", "/tmp/verify.sock"): "in a directory of its own",
+    ("none", "/verify.sock"): "in a directory of its own",
+    ("none", "/srv/x/../verify.sock"): "no plain path",
+    ("none", "/srv/x/"): "no plain path",
+    ("none", "/srv/it's/verify.sock"): "only letters",
+    ("none", "/srv/a,b/verify.sock"): "only letters",
+    ("systemd", "/run/verify.sock"): "right in /run",
+    ("systemd", "/run/a/b/verify.sock"): "right in /run",
+    ("systemd", "/srv/x/verify.sock"): "right in /run",
+}
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root: others have no supervisor")
+@pytest.mark.parametrize("supervisor, socket", NO_PLACE, ids=str)
+def test_no_place_for_the_socket(host, supervisor, socket):
+    (host.qmail / "control" / "dkserver").write_text(f"{socket}\n")
+    assert NO_PLACE[supervisor, socket] in host.refused(*SERVER, "--service", supervisor)
+
+
+def test_no_server_where_none_is_wanted(host):
+    packages()
+    (host.qmail / "control" / "dkserver").write_text("no\n")
+    host.install(*SERVER)
+    assert not (host.prefix / "service").exists() and host.recorded("service") == ""
+
+
 SUPERVISORS = [["svscan"], ["runsvdir"]]
 
 
@@ -199,12 +227,13 @@ def test_server(host, command):
 
         host.install("--verify", "--no-resident")
         assert not list(services.iterdir()) and not (host.prefix / "service").exists()
-        assert not answers(socket) and "service:" not in host.status()[1]
+        assert not socket.parent.exists() and "service:" not in host.status()[1]
         host.install(*SERVER, "--service", str(services))
         resident.until_true(lambda: answers(socket))
 
         host.uninstall()
         assert not list(services.iterdir()) and not host.prefix.exists()
+        assert not socket.parent.exists()
     finally:
         os.killpg(supervisor.pid, signal.SIGTERM)
         supervisor.wait()

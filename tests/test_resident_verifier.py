@@ -249,6 +249,25 @@ def test_root_does_not_verify(dns, user, words):
     assert running.process.wait(10) == 111
 
 
+# (what sh does in front of the server, what is said)
+UNSAFE_PLACES = [
+    ('chmod 1777 "${DKSERVER%/*}"; exec "$@"', "others can write to"),
+    ('chmod 775 "${DKSERVER%/*}"; exec "$@"', "others can write to"),
+    ('echo kept >"$DKSERVER"; "$@"; code=$?; cat "$DKSERVER" >&2; exit $code',
+     "not a socket\nkept"),
+]
+
+
+@pytest.mark.parametrize("before, words", UNSAFE_PLACES)
+def test_unsafe_place(dns, before, words):
+    """Others could take its place, or it would remove another's file."""
+    running = resident.Resident(dns.address, prefix=["/bin/sh", "-c", before, "sh"])
+    with pytest.raises(AssertionError, match=words):
+        with running:
+            pass
+    assert running.process.wait(10) == 111
+
+
 def filled(path, **values):
     """The text of a file of service/, its @NAMES@ filled in."""
     with open(os.path.join(resident.ROOT, "service", path), encoding="ascii") as file:
@@ -271,7 +290,7 @@ def test_run_script(dns, host):
         directory = place.directory + "/run"
         path = directory + "/verify.sock"
         script = filled("qmail-dk-verifyd/run", LAUNCHER=launcher, USER="nobody", GROUP="daemon",
-                        DIRECTORY=directory)
+                        DIRECTORY=directory, SOCKET=path)
         with subprocess.Popen(
                 ["sh", "-c", script], stdout=subprocess.PIPE,
                 env={"PATH": os.defpath, "DKSERVER": path, "DNSCACHEIP": dns.address}) as running:
@@ -285,6 +304,27 @@ def test_run_script(dns, host):
                 running.terminate()
                 code = running.wait(20)
         assert code == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a service is root's")
+@pytest.mark.parametrize("emptied", [True, False])
+def test_run_script_and_a_directory_of_others(tmp_path, emptied):
+    """It gets the group only where it holds nothing, as one of an earlier start does."""
+    directory = tmp_path / "run"
+    directory.mkdir(0o711)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(directory / "verify.sock"))
+    if not emptied:
+        (directory / "other").write_text("")
+    before = directory.stat()
+    script = filled("qmail-dk-verifyd/run", LAUNCHER="/bin/true", USER="nobody", GROUP="daemon",
+                    DIRECTORY=str(directory), SOCKET=str(directory / "verify.sock"))
+    subprocess.run(["sh", "-c", script], check=True)
+    after = directory.stat()
+    if emptied:
+        assert (after.st_mode & 0o777, after.st_gid) == (0o750, grp.getgrnam("daemon").gr_gid)
+    else:
+        assert (after.st_mode, after.st_gid) == (before.st_mode, before.st_gid)
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
