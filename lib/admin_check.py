@@ -4,12 +4,10 @@
 import contextlib
 import os
 import pathlib
-import pwd
 import stat
 import time
-from typing import NamedTuple
 
-from . import address, admin_keys, admin_records, admin_rotate, crypto, settings
+from . import address, admin_account, admin_keys, admin_records, admin_rotate, crypto, settings
 from .admin_findings import FAIL, OK, WARN, Finding, failures
 from .admin_keys import FORMER, NEXT
 from .errors import KeyTrouble, RequestTrouble, SettingTrouble
@@ -23,7 +21,8 @@ def domain_findings(domain, in_force, lookup):
     """The Findings on all keys of a domain, or of the one above it that signs its mail.
 
     domain: of admin_keys.checked_domain(); in_force: settings.Settings
-    lookup: function of a name (bytes) -> results.TxtAnswer
+    lookup: function of a name (bytes) -> results.TxtAnswer, or None to leave
+    the DNS out
     """
     findings, signs, waits = [], False, False
     for place in admin_keys.places(domain, in_force["DKSIGN"]):
@@ -74,7 +73,7 @@ def resolver_findings(lookup, in_force):
 def place_findings(place, lookup):
     """The Findings on the key that signs."""
     key, findings = read_key(place, "", "mail is deferred until the file is a readable private key")
-    if key is None:
+    if key is None or lookup is None:
         return findings
     return findings + (misnamed_findings(place, key, lookup) or record_findings(key, lookup))
 
@@ -86,6 +85,8 @@ def next_findings(place, lookup):
     if key is None:
         return findings
     activate = admin_keys.rotate_command(key, "--activate")
+    if lookup is None:
+        return findings + [Finding(WARN, path, "does not sign yet", activate)]
     missing = failures(record_findings(key, lookup))
     if missing:
         return findings + [Finding(WARN, fault.subject, f"{fault.text}; {path} waits for it",
@@ -105,7 +106,7 @@ def former_findings(place, in_force, lookup):
     if until < time.time():
         return [Finding(WARN, path, f"has not been needed since {admin_rotate.date(until)}",
                         f"do what {admin_keys.rotate_command(key, '--retire')} says")]
-    return findings + record_findings(key, lookup)
+    return findings + (record_findings(key, lookup) if lookup else [])
 
 
 def read_key(place, suffix, remedy):
@@ -129,49 +130,9 @@ def read_key(place, suffix, remedy):
     return key, findings + permission_findings(os.fsdecode(key.path)) + size_findings(key)
 
 
-class Account(NamedTuple):
-    """Who qmail-remote runs as: numbers of user and group."""
-    user: int
-    group: int
-
-    @property
-    def name(self):
-        try:
-            return pwd.getpwuid(self.user).pw_name
-        except KeyError:
-            return f"user {self.user}"
-
-
-def signers_account(qmail=QMAIL):
-    """The Account of qmailr, told by a file that qmail's installation gives to it; or None."""
-    try:
-        state = os.stat(qmail + "/queue/lock/tcpto")
-    except OSError:
-        return None
-    return Account(state.st_uid, state.st_gid)
-
-
-@contextlib.contextmanager
-def eyes_of(account):
-    """Files are opened as by an Account.  Raises PermissionError if that can't be."""
-    if account.user == os.geteuid():
-        yield
-        return
-    groups = os.getgroups()
-    os.setgroups([account.group])
-    os.setegid(account.group)
-    os.seteuid(account.user)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
-
-
 def reading_findings(path):
     """Whether the signer can read a file."""
-    account = signers_account()
+    account = admin_account.signers_account()
     if os.geteuid() not in (0, account and account.user):
         return [Finding(WARN, path, "only root can see whether qmailr can read it",
                         "run this as root")]
@@ -179,7 +140,7 @@ def reading_findings(path):
         return [Finding(WARN, path, f"{QMAIL}/queue/lock/tcpto, by which qmailr is known, is not "
                         "there, so whether qmailr can read this is not known", "install qmail")]
     try:
-        with eyes_of(account):
+        with admin_account.eyes_of(account):
             os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
     except OSError as error:
         return [Finding(FAIL, path, f"{account.name} can't open it: {error.strerror}",

@@ -6,7 +6,7 @@ import platform
 import sys
 from typing import NamedTuple
 
-from . import admin_packages, crypto, outbound, settings
+from . import admin_packages, crypto, outbound, queueing, settings
 from .admin_findings import FAIL, OK, WARN, Finding
 from .errors import CryptoTrouble, SettingTrouble
 
@@ -22,6 +22,7 @@ READERS = (
     lambda in_force: outbound.identity(in_force),
     lambda in_force: in_force.seconds("DKIMEXPIRE"),
     lambda in_force: in_force.unsigned_on_error(),
+    lambda in_force: in_force.checks_forwarded(),
     lambda in_force: in_force.letters() and in_force.authserv_id(),
     lambda in_force: in_force.seconds("DKTIMEOUT"),
     lambda in_force: in_force.is_on("DKPOLICY"),
@@ -30,9 +31,12 @@ READERS = (
 )
 
 BY_ENVIRONMENT = "QMAILREMOTE"      # as `remote`: notqmail is told by a variable
-PACKAGES = ("dkimpy", "dnspython")
 RECORD = os.path.join(PREFIX, "installed")
 REPAIR = "run ./install.sh"
+
+# What happens where a program in qmail's place is not the launcher of ours, and where it can't run.
+HARM = {SIGNER: ("mail is not signed", "all mail bounces"),
+        VERIFIER: ("mail is not verified", "all mail is deferred")}
 
 
 class Installation(NamedTuple):
@@ -41,6 +45,8 @@ class Installation(NamedTuple):
     qmail: qmail's home; remote: where the launcher took qmail-remote's place,
     or BY_ENVIRONMENT; launcher: the one under the prefix; original: qmail's
     own; python: the interpreter
+    verify: "yes" where the verifier is prepared; queue_original: qmail's own
+    qmail-queue, where the verifier took its place
     rspawn: where the resident signer took qmail-rspawn's place; service: who
     starts the resident verifier; "" where there is none
     """
@@ -49,6 +55,8 @@ class Installation(NamedTuple):
     launcher: str
     original: str
     python: str
+    verify: str
+    queue_original: str
     rspawn: str
     service: str
 
@@ -84,6 +92,7 @@ def findings(installation, in_force, running):
         found.append(Finding(FAIL, PREFIX, "not installed", REPAIR))
     else:
         found += launcher_findings(installation, running) + original_findings(in_force)
+        found += queue_findings(installation, in_force)
     return found + software_findings(installation) + setting_findings(in_force, running)
 
 
@@ -138,19 +147,21 @@ def bypass_findings(installation, running):
                     "or take it out of qmail's run script, and restart qmail")]
 
 
-def launcher_finding(path):
-    """Whether a file is our launcher."""
+def launcher_finding(path, program=SIGNER):
+    """Whether a file is our launcher of SIGNER or VERIFIER."""
+    script = os.path.join(PREFIX, program)
+    without, broken = HARM[program]
     try:
-        if not mentions(path, os.fsencode(os.path.join(PREFIX, SIGNER))):
-            return Finding(FAIL, path, f"does not start {PREFIX}/{SIGNER} (has qmail been "
-                           "installed anew?), so mail is not signed", REPAIR)
+        if not mentions(path, os.fsencode(script)):
+            return Finding(FAIL, path, f"does not start {script} (has qmail been installed "
+                           f"anew?), so {without}", REPAIR)
     except OSError as error:
         return Finding(FAIL, path, f"can't be read: {error.strerror}", REPAIR)
     if not os.access(path, os.X_OK):
-        return Finding(FAIL, path, "is not executable, so all mail bounces", f"chmod 755 {path}")
+        return Finding(FAIL, path, f"is not executable, so {broken}", f"chmod 755 {path}")
     if names_missing_launcher(path):
-        return Finding(FAIL, path + ".launcher", "is missing, so all mail bounces", REPAIR)
-    return Finding(OK, path, f"starts {PREFIX}/{SIGNER}")
+        return Finding(FAIL, path + ".launcher", f"is missing, so {broken}", REPAIR)
+    return Finding(OK, path, f"starts {script}")
 
 
 def names_missing_launcher(path):
@@ -187,6 +198,21 @@ def original_findings(in_force):
     return [Finding(OK, path, "the original qmail-remote")]
 
 
+def queue_findings(installation, in_force):
+    """Whether the verifier is in its place, and can hand mail on."""
+    if not installation.verify:
+        return []
+    found = []
+    if installation.queue_original:
+        found.append(launcher_finding(os.path.join(installation.qmail, "bin/qmail-queue"),
+                                      VERIFIER))
+    path = queueing.queue_program(in_force)
+    if not os.access(path, os.X_OK):
+        found.append(Finding(FAIL, path, "the queue program for verified mail can't be run, so "
+                             "mail that is verified is deferred", "correct DKQUEUE, or " + REPAIR))
+    return found
+
+
 def software_findings(installation):
     """The interpreter and the libraries, with their versions."""
     found = [Finding(OK, "Python", f"{platform.python_version()}, {sys.executable}")]
@@ -198,11 +224,13 @@ def software_findings(installation):
     except CryptoTrouble as trouble:
         found.append(Finding(FAIL, "crypto", f"{trouble}, so nothing can be signed",
                              "install OpenSSL's libcrypto"))
-    for package in PACKAGES:
+    # A host that only signs does without them.
+    level = WARN if installation is not None and not installation.verify else FAIL
+    for package in admin_packages.LEAST:
         version = admin_packages.version(package)
         flaw = admin_packages.flaw(package, version)
-        found.append(Finding(FAIL, package, f"{flaw}; verifying needs it", REPAIR) if flaw
-                     else Finding(OK, package, version))
+        found.append(Finding(level, package, f"{flaw}; verifying and asking the DNS need it",
+                             admin_packages.REMEDY) if flaw else Finding(OK, package, version))
     return found
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The packages that verifying needs: whether they are there, and new enough."""
+"""The packages that verifying and asking the DNS need: whether they are there, and new enough."""
 
 import importlib.metadata
 import re
 
 from . import dependencies
+
+REMEDY = "run ./install.sh --verify"
 
 LEAST = {"dkimpy": "1.1.4", "dnspython": "2.3", "cryptography": "38"}   # as in requirements.txt
 

@@ -6,7 +6,7 @@ import pwd
 import tempfile
 import time
 
-from . import admin_check, message, resident_exchange
+from . import admin_account, message, resident_exchange
 from .admin_findings import FAIL, OK, WARN, Finding
 from .admin_installation import PREFIX, REPAIR, mentions, names_missing_launcher
 from .errors import SettingTrouble
@@ -89,16 +89,16 @@ def ask(path, in_force):
         os.fchmod(file.fileno(), 0o644)
         file.write(UNSIGNED)
         file.flush()
-        with admin_check.eyes_of(smtpds_account()):
+        with admin_account.eyes_of(smtpds_account()):
             return resident_exchange.ask(path, file.fileno(), header, terms).letter
 
 
 def smtpds_account():
-    """The admin_check.Account of qmail-smtpd where root asks, else one's own."""
+    """The admin_account.Account of qmail-smtpd where root asks, else one's own."""
     try:
         entry = pwd.getpwnam(SMTPD)
     except KeyError:
         entry = None
     if os.geteuid() or entry is None:
-        return admin_check.Account(os.geteuid(), os.getegid())
-    return admin_check.Account(entry.pw_uid, entry.pw_gid)
+        return admin_account.Account(os.geteuid(), os.getegid())
+    return admin_account.Account(entry.pw_uid, entry.pw_gid)

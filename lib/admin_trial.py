@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-from . import admin_check, admin_explain, admin_installation
+from . import admin_account, admin_explain, admin_installation, admin_packages
 from .admin_findings import FAIL, OK, Finding
 from .settings import QMAIL
 
@@ -34,6 +34,8 @@ def findings(domain, launcher, in_force):
             return [Finding(FAIL, subject, f"{launcher} sent the message unsigned"
                             + (f": {printable(signed)}" if not signed else ""),
                             f"qmail-dk why {domain}")]
+        if admin_packages.flaws():
+            return [Finding(OK, subject, "signed; without the packages not verified")]
         field = verified_by_program(signed, in_force)
     except (OSError, subprocess.SubprocessError) as error:
         return [Finding(FAIL, subject, f"can't be made: {error}", admin_installation.REPAIR)]
@@ -66,7 +68,7 @@ def verified_by_program(message, in_force):
 
 def run(command, message, environment):
     """What a program writes for a message; it is run as the signer's user where that can be."""
-    account = admin_check.signers_account() if os.geteuid() == 0 else None
+    account = admin_account.signers_account() if os.geteuid() == 0 else None
     user = ({"user": account.user, "group": account.group, "extra_groups": []}
             if account else {})
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:

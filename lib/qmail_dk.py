@@ -16,8 +16,8 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lib import (                                                   # noqa: E402
-    admin_check, admin_explain, admin_findings, admin_installation, admin_keys, admin_records,
-    admin_rotate, admin_running, lookups, maillog, message, results, spool)
+    admin_check, admin_explain, admin_findings, admin_installation, admin_keys, admin_packages,
+    admin_records, admin_rotate, admin_running, lookups, maillog, message, results, spool)
 from lib.admin_keys import FORMER, NEXT                             # noqa: E402
 from lib.errors import RequestTrouble, SettingTrouble, Trouble      # noqa: E402
 
@@ -82,9 +82,11 @@ def check(options, in_force):
                or admin_keys.domains(in_force["DKSIGN"]))
     installation = admin_installation.recorded()
     running = admin_running.rspawn()
-    findings = admin_check.resolver_findings(resolver(in_force), in_force)
+    asks = not admin_packages.flaws()       # installation.findings() says what is lacking
+    findings = admin_check.resolver_findings(resolver(in_force), in_force) if asks else []
     for domain in domains:
-        findings += admin_check.domain_findings(domain, in_force, resolver(in_force))
+        findings += admin_check.domain_findings(domain, in_force,
+                                                resolver(in_force) if asks else None)
     if not domains:
         findings.append(admin_check.no_domain(in_force))
     findings += admin_installation.findings(installation, in_force, running)
@@ -106,8 +108,9 @@ def rotate(options, in_force):
     domain = admin_keys.checked_domain(options.domain)
     if options.force and not options.activate:
         raise RequestTrouble("--force goes with --activate")
-    if (options.activate or options.retire) and (options.selector or options.group):
-        raise RequestTrouble("--selector and --group are for making the next key")
+    if (options.activate or options.retire) and (
+            options.selector or options.group or options.bits != admin_check.ADVISED_BITS):
+        raise RequestTrouble("--selector, --bits and --group are for making the next key")
     place = admin_rotate.place_to_rotate(domain, in_force["DKSIGN"], options.type)
     if options.retire:
         return retire(place, in_force)
@@ -125,6 +128,7 @@ def activate(place, options, in_force):
     key = admin_rotate.next_key(place)
     refuse_failures(admin_check.reading_findings(place.path + NEXT))
     if not options.force:
+        require_packages(", or --force")
         refuse_failures(admin_check.record_findings(key, resolver(in_force)), ", or --force")
     admin_rotate.activate(place)
     key = place.key()
@@ -174,6 +178,7 @@ def sign(options, in_force):
 
 def verify(options, in_force):
     """Explains the signatures of the message on standard input."""
+    require_packages()
     from lib import admin_verify, inbound
     header, body = message_on(spool.from_start(0))
     limits = inbound.Limits(in_force.number("DKRSAMIN", "bits"))
@@ -206,21 +211,28 @@ def message_on(fd):
     return message.split(message.without_cr(message.chunks(fd)))
 
 
+def require_packages(otherwise=""):
+    """Raises RequestTrouble where the packages are lacking.  otherwise: another remedy"""
+    lacking = admin_packages.flaws()
+    if lacking:
+        raise RequestTrouble(f"the DNS can't be asked: {lacking}; "
+                             f"remedy: {admin_packages.REMEDY}{otherwise}")
+
+
 def resolver(in_force):
     """The look-up function: of a name (bytes) -> results.TxtAnswer.
 
     Its look-ups together have the time that those of one message have.
-    Whatever hinders a look-up is in the answer: the rest can still be checked.
+    A setting that makes no sense is in the answer: the rest can still be checked.
     """
     made = []
 
     def lookup(name):
         try:
-            from lib import dkimpy      # noqa: F401, which reads what is found
             if not made:
                 made.append(lookups.Lookups(in_force["DNSCACHEIP"], in_force.seconds("DKTIMEOUT")))
             return made[0].txt(name)
-        except (ImportError, SettingTrouble) as trouble:
+        except SettingTrouble as trouble:
             return results.TxtAnswer("temporary", [], str(trouble))
     return lookup
 

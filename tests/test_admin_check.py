@@ -12,14 +12,11 @@ import tempfile
 import pytest
 
 from lib import (
-    admin_check, admin_installation, admin_keys, admin_packages, crypto_openssl, settings)
+    admin_account, admin_check, admin_installation, admin_keys, admin_packages, crypto_openssl,
+    settings)
 from tests import rspawn, signing
 from tests.administrator import DOMAIN, GROUP, Administrator, records
 from tests.dns_server import DnsServer
-
-# Programs as qmail's are, as far as check looks at them.
-SMTPD, RSPAWN = "QMAILQUEUE\n", "QMAILREMOTE\n"
-
 
 class Host(Administrator):
     """A host where the signer and the verifier are installed, with a key and its record."""
@@ -35,8 +32,9 @@ class Host(Administrator):
         self.zone = zone
         self.bin = directory / "bin"
         self.bin.mkdir()
-        for name, text in (("qmail-smtpd", SMTPD), ("qmail-rspawn", "1.03\n"),
-                           ("qmail-remote.orig", "#!/bin/sh\nexec false\n")):
+        for name, text in (("qmail-smtpd", "QMAILQUEUE\n"), ("qmail-rspawn", "1.03\n"),
+                           ("qmail-remote.orig", "#!/bin/sh\nexec false\n"),
+                           ("qmail-queue", "")):
             self.program(self.bin / name, text)
         self.remote = rspawn.install_launcher(self.bin, script=self.prefix / "qmail_remote_dk.py",
                                               qmail=directory)
@@ -49,11 +47,12 @@ class Host(Administrator):
         path.write_text(text)
         path.chmod(0o755)
 
-    def record_installation(self, remote):
+    def record_installation(self, remote, **others):
         (self.prefix / "installed").write_text(
             f"qmail={self.directory}\nremote={remote}\n"
             f"launcher={self.prefix}/bin/qmail-remote\n"
-            f"original={self.bin}/qmail-remote.orig\npython={rspawn.PYTHON}\n")
+            f"original={self.bin}/qmail-remote.orig\npython={rspawn.PYTHON}\n"
+            + "".join(f"{name}={value}\n" for name, value in {"verify": "yes", **others}.items()))
 
     def make_next(self):
         """-> what rotate prints of the next key, s2."""
@@ -141,7 +140,7 @@ def test_which_qmail_only_root_can_see(open_directory):
     if os.geteuid() != 0:
         pytest.skip("needs to be root")
     os.mkdir(f"{open_directory}/bin", 0o700)
-    with admin_check.eyes_of(admin_check.Account(65534, 65534)):
+    with admin_account.eyes_of(admin_account.Account(65534, 65534)):
         (finding,) = admin_installation.qmail_findings(open_directory)
     assert (finding.level, finding.remedy) == ("warn", "run this as root")
 
@@ -160,6 +159,24 @@ def test_what_it_says(host):
     assert [line.split(": ")[1].split()[0] for line in trials] == ["dkim=pass", "domainkeys=pass"]
     assert f"header.d={DOMAIN} header.s=s1" in trials[0]
 
+
+# What qmail's programs know -> which qmail it is.
+KINDS = {
+    ("", ""): "qmail 1.03: no QMAILQUEUE, no QMAILREMOTE",
+    ("QMAILQUEUE", ""): "netqmail or notqmail before 1.08: QMAILQUEUE, no QMAILREMOTE",
+    ("QMAILQUEUE", "QMAILREMOTE"): "notqmail 1.08 or later: QMAILQUEUE and QMAILREMOTE",
+}
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("smtpd, rspawn", KINDS)
+def test_which_qmail(tmp_path, smtpd, rspawn, resident):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "qmail-smtpd").write_text(smtpd)
+    (tmp_path / "bin" / "qmail-rspawn").write_text("qmail_rspawn.py" if resident else rspawn)
+    (tmp_path / "bin" / "qmail-rspawn.orig").write_text(rspawn)
+    (finding,) = admin_installation.qmail_findings(str(tmp_path))
+    assert (finding.level, finding.text) == ("ok", KINDS[smtpd, rspawn])
 
 
 def test_settings_from_control_files(host):
@@ -390,6 +407,45 @@ def python_gone(host):
     host.remote.write_text(host.remote.read_text().replace(rspawn.PYTHON, "/no/such/python"))
 
 
+def only_signs(host):
+    """By ./install.sh --sign."""
+    no_packages(host)
+    host.record_installation(host.remote, verify="")
+
+
+def next_waits_without_packages(host):
+    host.make_next()
+    only_signs(host)
+
+
+def replaced_queue(host, text):
+    host.record_installation(host.remote, queue_original=host.bin / "qmail-queue.orig")
+    host.program(host.bin / "qmail-queue.orig", "")
+    host.program(host.bin / "qmail-queue", text)
+
+
+def queue_installed_anew(host):
+    replaced_queue(host, "\177ELF")
+
+
+def queue_not_executable(host):
+    replaced_queue(host, f"{host.prefix}/qmail_qfilter_verify.py")
+    (host.bin / "qmail-queue").chmod(0o644)
+
+
+def queue_original_gone(host):
+    replaced_queue(host, f"{host.prefix}/qmail_qfilter_verify.py")
+    (host.bin / "qmail-queue.orig").unlink()
+
+
+def no_queue_program(host):
+    host.environment["DKQUEUE"] = "/nonexistent"
+
+
+def bad_choice(host):
+    host.environment["DKFORWARDED"] = "foo"
+
+
 def bad_setting(host):
     host.environment["DKPROTOCOLS"] = "dkim domainkey"
 
@@ -462,6 +518,11 @@ DAMAGE = {
     python_gone: [("FAIL", "/no/such/python the interpreter"),
                   ("FAIL", "trial example.com deferred")],
     bad_setting: [("FAIL", "settings DKPROTOCOLS: 'domainkey' is not one of")],
+    bad_choice: [("FAIL", "settings DKFORWARDED: 'foo' is not one of")],
+    no_queue_program: [("FAIL", "/nonexistent the queue program for verified mail can't be run")],
+    queue_installed_anew: [("FAIL", "bin/qmail-queue does not start")],
+    queue_not_executable: [("FAIL", "bin/qmail-queue is not executable, so all mail is deferred")],
+    queue_original_gone: [("FAIL", "bin/qmail-queue.orig the queue program")],
     bad_timeout: [("FAIL", "settings DKTIMEOUT: 'soon' is not a number of seconds"),
                   ("FAIL", "resolver 127.0.0.1"), ("FAIL", "trial example.com")],
     bad_control_file: [("FAIL", "DKIMCANON unable to read")],
@@ -470,7 +531,11 @@ DAMAGE = {
                    ("FAIL", "s1._domainkey.example.com the DNS can't be asked")],
     old_packages: [("FAIL", "dnspython 2.0.0 is too old: it must be 2.3 or later"),
                    ("FAIL", "dkimpy is not installed")],
-    no_packages: [("FAIL", "dnspython is not installed"), ("FAIL", "resolver 127.0.0.1")],
+    no_packages: [("FAIL", "dnspython is not installed"), ("FAIL", "dkimpy is not installed"),
+                  ("FAIL", "cryptography is not installed")],
+    only_signs: [("warn", "dnspython is not installed"), ("warn", "dkimpy is not installed"),
+                 ("warn", "cryptography is not installed")],
+    next_waits_without_packages: [("warn", "default.next does not sign yet")],
     no_qmail: [("FAIL", "no qmail is to be seen there")],
 }
 
@@ -485,6 +550,18 @@ def test_damage(host, damage):
                     and words in f"{finding['subject']} {finding['text']}"]
         assert matching, (words, found)
         assert all(finding["remedy"] for finding in matching)
+
+
+def test_host_that_only_signs(host):
+    """What it lacks is told once, and asked for where nothing goes without it."""
+    next_waits_without_packages(host)
+    status, found = host.findings()
+    assert status == 1 and len([f for f in found if "not installed" in f["text"]]) == len(found) - 1
+    assert f"ok   trial {DOMAIN}: signed" in host.run("check").stdout
+    lacking = "the DNS can't be asked: dkimpy is not installed"
+    assert lacking in host.refused("rotate", DOMAIN, "--activate")
+    assert lacking in host.refused("verify")
+    host.succeed("rotate", DOMAIN, "--activate", "--force")
 
 
 @pytest.mark.parametrize("damage, selector", [
@@ -570,8 +647,8 @@ def test_eyes_of_the_signer(open_directory, monkeypatch, mode, of_directory, lev
     """As root: the file is opened as another user does it."""
     if os.geteuid() != 0:
         pytest.skip("needs to be root")
-    monkeypatch.setattr(admin_check, "signers_account",
-                        lambda: admin_check.Account(65534, 65534))
+    monkeypatch.setattr(admin_account, "signers_account",
+                        lambda: admin_account.Account(65534, 65534))
     path = os.path.join(open_directory, "key")
     with open(path, "w", encoding="ascii"):
         os.chmod(path, mode)
@@ -590,7 +667,7 @@ def test_key_that_only_others_may_read(open_directory):
     os.mkdir(directory, 0o700)
     with open(os.path.join(directory, "default"), "w", encoding="ascii"):
         pass
-    with admin_check.eyes_of(admin_check.Account(65534, 65534)):
+    with admin_account.eyes_of(admin_account.Account(65534, 65534)):
         assert admin_keys.domains(in_force["DKSIGN"]) == [DOMAIN]
         (finding,) = admin_check.domain_findings(DOMAIN, in_force, None)
     assert (finding.level, finding.remedy) == ("warn", "run this as root")
