@@ -2,7 +2,8 @@
 """The troubles that are ours or the machine's, each with a sentence and a remedy.
 
 Bad mail is never one of these: it is a result.  Every one ends as a temporary
-failure, at the one place in each program that catches it.
+failure, at the one place in each program that catches it; only RequestTrouble,
+which is qmail-dk's, ends that with exit code 100.
 """
 
 

@@ -31,11 +31,13 @@ def printable(text):
 
 
 def info(text):
+    """A line in syslog."""
     import syslog   # 1 ms, which a message that needs no line does not pay
     write(syslog.LOG_INFO, text)
 
 
 def warn(text):
+    """A line in syslog about trouble.  text: the reason and the remedy"""
     import syslog
     write(syslog.LOG_WARNING, "warning: " + text)
 
@@ -57,6 +59,7 @@ def tell(text):
 
 
 def write(priority, text):
+    """A line in syslog, or on descriptor 2 for a terminal; none while syslog is silent."""
     global silent_until
     if terminal:
         posix.write(2, f"{program()}: {printable(text)}\n".encode())
