@@ -20,10 +20,11 @@ def header_of(domain):
     return message.parse_header(f"From: postmaster@{domain}\n".encode(), True)
 
 
-def why(header, envelope_sender, in_force):
+def why(header, has_cr, envelope_sender, in_force):
     """How the signer treats a message -> (lines, whether it signs).
 
-    header: message.Header; envelope_sender: bytes; in_force: settings.Settings
+    header: message.Header; has_cr: whether the message has a CR
+    envelope_sender: bytes; in_force: settings.Settings
     Raises SettingTrouble where a setting can't be read.
     """
     candidates = {"dkim": outbound.dkim_candidates(header, envelope_sender),
@@ -33,10 +34,10 @@ def why(header, envelope_sender, in_force):
         lines += trail(domain.decode(), in_force)
     verdicts = []
     try:
-        plan = outbound.choose(header, envelope_sender, in_force)
+        plan = outbound.choose(header, envelope_sender, lambda: has_cr, in_force)
         if plan.withheld:
             verdicts.append(f"not signed as {plan.withheld.decode()}: the message came from "
-                            "outside without a good signature of that domain (DKFORWARDED)")
+                            "outside without a good DKIM signature of that domain (DKFORWARDED)")
         loaded = dict(zip(PROTOCOLS, outbound.load_keys(plan)))
         protocols = in_force.words("DKPROTOCOLS", PROTOCOLS)
         for protocol in PROTOCOLS:

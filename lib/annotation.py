@@ -4,6 +4,7 @@
 import posix
 
 from . import message, spool
+from .authentication_results import may_pretend
 
 # Keeps a first line that starts with a blank from continuing the field above it.
 SEPARATOR = b"X-No-Header-Field:\n"
@@ -20,14 +21,30 @@ def write(target, added, header, removable, source):
     spool.write(target, added)
     if posix.pread(source, 1, 0) in (b" ", b"\t"):
         spool.write(target, SEPARATOR)
-    written = 0
+    read = 0
     for part in message.long_header(source) if header.too_long else (header,):
-        removed = frozenset(removable(part))
-        kept = bytearray()      # for join() takes 80 bytes more for each field
-        for index, (_, field) in enumerate(part.fields):
-            if index not in removed:
-                kept += field
-            written += len(field)
-        spool.write(target, kept)
-    for chunk in message.chunks(source, written):
+        if isinstance(part, message.LongField):
+            if not may_pretend(part, message.chunks(source, read, part.size)):
+                copy(target, message.chunks(source, read, part.size))
+            read += part.size
+        else:
+            read += write_fields(target, part.fields, frozenset(removable(part)))
+    copy(target, message.chunks(source, read))
+
+
+def write_fields(target, fields, removed):
+    """Writes all fields but those at the indexes removed -> how many bytes all of them have."""
+    size = 0
+    kept = bytearray()      # for join() takes 80 bytes more for each field
+    for index, (_, field) in enumerate(fields):
+        if index not in removed:
+            kept += field
+        size += len(field)
+    spool.write(target, kept)
+    return size
+
+
+def copy(target, text):
+    """Writes all chunks of text."""
+    for chunk in text:
         spool.write(target, chunk)

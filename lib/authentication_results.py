@@ -23,6 +23,7 @@ LOOK_ALIKES = [(letter.encode(), plain) for letter, plain in (
     ("\N{KELVIN SIGN}", b"k"))]
 
 LONGEST_REASON = 200    # characters
+LONGEST_NAME = 64       # bytes, of ours with such letters
 
 
 def field(authserv_id, results):
@@ -96,6 +97,27 @@ def is_ours(name, content, authserv_id):
         pretends(*hidden, authserv_id) for hidden in hidden_fields(content))
 
 
+def may_pretend(field, content):
+    """Whether a message.LongField could be one of ours for some reader.
+
+    content: its chunks.  What it says under our names is not asked: we write
+    none that long.
+    """
+    if field.name in (NAME, STATUS_NAME):
+        return True
+    start = None if field.name else b""     # of a line that is no field
+    held = b""
+    has_cr = has_name = False
+    for chunk in content:
+        if start == b"":
+            start = lower(chunk.partition(b":")[0].strip(CONTROLS))
+        has_cr = has_cr or b"\r" in chunk
+        text = lower(held + chunk)
+        has_name = has_name or NAME in text or STATUS_NAME in text
+        held = chunk[-LONGEST_NAME:]
+    return has_cr and has_name or start in (NAME, STATUS_NAME)
+
+
 def hidden_fields(content):
     """The fields that a field has where each CR in it ends a line; [] without a name of ours.
 
@@ -127,13 +149,22 @@ def claims(content, authserv_id):
     """Whether the value of an Authentication-Results field has our authserv-id.
 
     In any case, after any comments and folds, as token or quoted string.  Where
-    it is not in the grammar, readers differ: then the name anywhere is a claim.
+    it is not in the grammar, readers differ: then the name anywhere is a claim,
+    and so is what may be a name in disguise.
     """
     wanted = authserv_id.lower().rstrip(b".")
     found = claimed_id(content)
-    if found is None:
-        return wanted in lower(content.translate(None, b"\\" + BLANKS))
-    return lower(found).rstrip(b".") == wanted
+    if found is not None:
+        return found.lower().rstrip(b".") == wanted
+    return (is_disguised(content)
+            or any(wanted in text.translate(None, b"\\" + BLANKS).lower()
+                   for text in (content, without_comments(content))))
+
+
+def is_disguised(content):
+    """Whether some readers would decode it: an encoded word (RFC 2047), other letters, a NUL."""
+    return (b"=?" in content or not content.isascii()
+            or content.translate(None, BLANKS) != content.translate(None, CONTROLS + b"\x7f"))
 
 
 def lower(text):
@@ -145,7 +176,10 @@ def lower(text):
 
 
 def claimed_id(content):
-    """The authserv-id of the value of a field; None where it is not in the grammar."""
+    """The authserv-id of the value of a field; None where it is not in the grammar.
+
+    RFC 8601 section 2.2: then come a version perhaps, and a semicolon; both may be missing.
+    """
     at = after_comments(content)
     if at is None or at == len(content):
         return None
@@ -156,12 +190,41 @@ def claimed_id(content):
         while end < len(content) and content[end] in TOKEN:
             end += 1
         found, at = content[at:end], end
-    return found if found and content[at:at + 1] in AFTER_ID else None
+    if not found or content[at:at + 1] not in AFTER_ID:
+        return None
+    at = after_comments(content, at)
+    while at is not None and content[at:at + 1].isdigit():
+        at += 1
+    at = after_comments(content, at)
+    return None if at is None or content[at:at + 1] not in (b"", b";") else found
 
 
-def after_comments(content):
-    """The index after the comments and blanks at the start; None if one does not end."""
-    at = depth = 0
+def without_comments(content):
+    """The content without its comments, but for one that does not end."""
+    if b"(" not in content:
+        return content
+    left = bytearray()
+    at = depth = opened = 0
+    while at < len(content):
+        byte = content[at]
+        if byte == ord("\\") and depth:
+            at += 1
+        elif byte == ord("("):
+            opened = opened if depth else at
+            depth += 1
+        elif byte == ord(")") and depth:
+            depth -= 1
+        elif not depth:
+            left.append(byte)
+        at += 1
+    return bytes(left + content[opened:]) if depth else bytes(left)
+
+
+def after_comments(content, at=0):
+    """The index after the comments and blanks at an index; None if one does not end."""
+    if at is None:
+        return None
+    depth = 0
     while at < len(content) and (depth or content[at] in b" \t\r\n("):
         byte = content[at:at + 1]
         if byte == b"\\" and depth:

@@ -10,21 +10,27 @@ somebody's forgery into genuine mail.
 from . import address
 from .authentication_results import NAME, is_ours
 
-PASSED = (b"dkim=pass", b"domainkeys=pass")
+# Not domainkeys=pass: fields above a DomainKeys signature are covered by nothing, and
+# ours would cover them.
+PASSED = b"dkim=pass"
 DOMAIN = b"header.d="
 LONGEST_DOMAIN = 253        # bytes
+PLAIN = address.LETTERS_DIGITS_HYPHEN + b"._"
 
 
-def withheld(candidates, header, settings):
+def withheld(candidates, header, has_cr, settings):
     """Those of the domains that must not answer for the message; list of bytes.
 
-    candidates: domains that could sign.  Raises SettingTrouble.
+    candidates: domains that could sign; header: message.Header, its CRs made LF
+    has_cr: function -> whether the message has any.  Raises SettingTrouble, OSError.
     """
     if not header.named(NAME) or not settings.checks_forwarded() or not settings.host_name():
         return []   # nameless, the verifier can't have seen anything
     passed = passing_domains(header, settings.authserv_id())
     if passed is None:
         return []
+    if passed and has_cr():
+        passed = []     # the verifier saw other lines than those that we would sign
     claimed = claimed_domains(header)
     if claimed is None:
         return candidates
@@ -43,17 +49,21 @@ def passing_domains(header, authserv_id):
         if is_ours(NAME, field, authserv_id):
             results = [result.split() for result in field.split(b";")[1:]]
             return [word[len(DOMAIN):].lower() for words in results
-                    if words and words[0] in PASSED
+                    if words and words[0] == PASSED
                     for word in words if word.startswith(DOMAIN)]
     return None
 
 
 def claimed_domains(header):
-    """All domains in From: and Sender:; None where a reader could find others."""
+    """All domains in From: and Sender:; None where a reader could find others.
+
+    As where one has to be decoded: IDNA makes many spellings one domain.
+    """
     claimed = []
     for field in header.named(b"from") + header.named(b"sender"):
         found = address.domains(field.partition(b":")[2])
-        if not found:
+        if not found or any(domain.translate(None, PLAIN) and not domain.startswith(b"[")
+                            for domain in found):
             return None
         claimed += found
     return claimed

@@ -42,22 +42,48 @@ class Header:
         """The fields of one name (lower-case bytes), in order."""
         return [field for field_name, field in self.fields if field_name == name]
 
+    def hides_fields(self):
+        """Whether another field begins behind a CR in one, or the header ends there.
 
-def chunks(fd, start=0):
-    """Yields the bytes of a regular file from start on, CHUNK at a time.  Raises OSError.
+        Some readers take a CR for the end of a line.
+        """
+        return any(b"\r" in field and hides_field(field) for _, field in self.fields)
 
+
+def hides_field(field):
+    """Whether another field begins in it, or the header ends, where a CR is the end of a line."""
+    lines = field.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\n\n" in lines or lines.startswith(b"\n"):
+        return True
+    for number, line in enumerate(io.BytesIO(lines)):
+        name, colon, _ = line.partition(b":")
+        name = name.rstrip(b" \t")
+        if number and colon and name and not name.translate(None, FIELD_NAME):
+            return True
+    return False
+
+
+def chunks(fd, start=0, length=None):
+    """Yields the bytes of a regular file, CHUNK at a time.  Raises OSError.
+
+    start: offset of the first; length: how many, None for all
     pread, for mapped pages would count as resident and the offset must stay.
     A file that ends before its size is an error: else two passes over it could
     see different messages.
     """
-    size = posix.fstat(fd).st_size
-    while start < size:
-        chunk = posix.pread(fd, CHUNK, start)
+    end = posix.fstat(fd).st_size if length is None else start + length
+    while start < end:
+        chunk = posix.pread(fd, min(CHUNK, end - start), start)
         if not chunk:
             import errno
             raise OSError(errno.EIO, "the message ends before the size of its file")
         yield chunk
         start += len(chunk)
+
+
+def has_cr(fd):
+    """Whether there is a CR in a regular file.  Raises OSError."""
+    return any(b"\r" in chunk for chunk in chunks(fd))
 
 
 def without_cr(text):
@@ -142,26 +168,56 @@ def parse_header(block, body_follows):
     return Header(fields, flaw, body_follows)
 
 
-def long_header(fd):
-    """Yields the header that was too long for split(), as one Header after another.
+class LongField:
+    """A field of a header that is too long, itself longer than CHUNK: not kept in memory.
 
-    Each has whole fields, HEADER_LIMIT bytes of them or one that is longer.
+    name: as in Header; size: in bytes
+    """
+
+    __slots__ = ("name", "size")
+
+    def __init__(self, name, size):
+        self.name = name
+        self.size = size
+
+
+def long_header(fd):
+    """Yields the header that was too long for split() in parts, from the top.
+
+    Each is a Header with whole fields, of CHUNK bytes at most, or a LongField.
     """
     start = 0
-    length = HEADER_LIMIT
+    size = posix.fstat(fd).st_size
     while True:
-        block = posix.pread(fd, length, start)
+        block = b"".join(chunks(fd, start, min(CHUNK, size - start)))
+        if block[:1] in (b"", b"\n"):
+            return
         end = block.find(b"\n\n") + 1
-        if end or len(block) < length:
+        if end or start + len(block) == size:
             yield parse_header(block[:end] if end else block, bool(end))
             return
         end = last_field(block)
-        if not end:
-            length *= 2
-            continue
-        yield parse_header(block[:end], True)
+        if end:
+            yield parse_header(block[:end], True)
+        else:
+            end = field_size(fd, start)
+            yield LongField(parse_header(block, True).fields[0][0], end)
         start += end
-        length = HEADER_LIMIT
+
+
+def field_size(fd, start):
+    """How many bytes the field has that starts there."""
+    import re       # few messages need it
+    line_end = re.compile(rb"\n[^ \t]")
+    at, held = start, b""
+    for chunk in chunks(fd, start):
+        chunk = held + chunk
+        found = line_end.search(chunk)
+        if found:
+            return at + found.start() + 1 - start
+        held = chunk[-1:]
+        at += len(chunk) - 1
+    return at + len(held) - start
 
 
 def last_field(block):

@@ -48,11 +48,11 @@ def sign_message(fd, envelope_sender, settings, clock=time.time):
     clock, and what settings.consulted() is told of.  Raises Trouble and OSError.
     """
     header, body = message.split(message.without_cr(message.chunks(fd)))
-    plan = choose(header, envelope_sender, settings)
+    plan = choose(header, envelope_sender, lambda: message.has_cr(fd), settings)
     remarks = []
     if plan.withheld:
         remarks.append((False, f"not signed as {fsdecode(plan.withheld)}: the message came from "
-                               "outside without a good signature of that domain"))
+                               "outside without a good DKIM signature of that domain"))
     if not plan.dkim[1] and not plan.domainkeys[1]:
         return b"", remarks
     flaw = header.flaw or address.author_flaw(header)
@@ -73,12 +73,13 @@ def log(remarks, arguments):
             (maillog.warn if warning else maillog.info)(f"{text}; {delivery}")
 
 
-def choose(header, envelope_sender, settings):
-    """The Plan for a message.  Raises KeyTrouble, SettingTrouble.
+def choose(header, envelope_sender, has_cr, settings):
+    """The Plan for a message.  Raises KeyTrouble, SettingTrouble, OSError.
 
     DKIM: the author's domain, else the envelope sender's, each with its
     parents: the first that has a key.  DomainKeys: the sending address's only
     (RFC 4870 section 3.2.1: d= is its domain or a parent of it).
+    has_cr: as of forwarded.withheld()
     """
     protocols = settings.words("DKPROTOCOLS", PROTOCOLS)
     known = {}
@@ -92,7 +93,7 @@ def choose(header, envelope_sender, settings):
     if header.named(b"authentication-results"):
         from . import forwarded     # few messages need it
         withheld = forwarded.withheld(candidates["dkim"] + candidates["domainkeys"], header,
-                                      settings)
+                                      has_cr, settings)
         plan.withheld, _ = first_with_key(withheld)
     for protocol in protocols:
         setattr(plan, protocol, first_with_key(

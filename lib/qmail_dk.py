@@ -191,17 +191,17 @@ def verify(options, in_force):
 def why(options, in_force):
     """Says how the signer treats the mail of a domain or an author, or a message."""
     name = options.subject
-    if name == STREAM:
-        header, _ = message_on(spool.from_start(0))
-    elif os.path.isfile(name):
-        with open(name, "rb") as file:
-            header, _ = message_on(file.fileno())
+    has_cr = False
+    if name == STREAM or os.path.isfile(name):
+        fd = spool.from_start(0) if name == STREAM else os.open(name, os.O_RDONLY)
+        header, _ = message_on(fd)
+        has_cr = has_odd_cr(fd)
     elif "/" in name:
         raise RequestTrouble(f"{name} is not a file")
     else:
         header = admin_explain.header_of(admin_keys.checked_domain(name.rpartition("@")[2]))
     maillog.terminal = True
-    lines, signs = admin_explain.why(header, os.fsencode(options.sender), in_force)
+    lines, signs = admin_explain.why(header, has_cr, os.fsencode(options.sender), in_force)
     print("\n".join(lines))
     return 0 if signs else 1
 
@@ -209,6 +209,12 @@ def why(options, in_force):
 def message_on(fd):
     """-> (message.Header, body) of the message in a file."""
     return message.split(message.without_cr(message.chunks(fd)))
+
+
+def has_odd_cr(fd):
+    """Whether a message has CRs, unless all of its lines end in CR LF: it was saved that way."""
+    cr, lf = (sum(chunk.count(byte) for chunk in message.chunks(fd)) for byte in (b"\r", b"\n"))
+    return cr not in (0, lf)
 
 
 def require_packages(otherwise=""):

@@ -129,6 +129,7 @@ class Verification:
         outcome.test_mode = record.test_mode
         try:
             self.verify(record)
+            self.check_line_ends()
         except Refused as refused:
             outcome.status, outcome.letter = refused.status, refused.letter
             outcome.reason = refused.reason
@@ -137,6 +138,14 @@ class Verification:
     def verify(self, record):
         """Verifies with one KeyRecord.  Raises Refused."""
         raise NotImplementedError
+
+    def check_line_ends(self):
+        """Raises Refused where a CR in the header has another field, or a body, behind it.
+
+        Some readers would show those, perhaps from a field that is not signed.
+        """
+        if self.header.hides_fields():
+            raise Refused("policy", "B", "a CR in the header hides a field or a body")
 
     def public_key(self, record):
         """What check_signature() takes, of a KeyRecord.  Raises Refused."""

@@ -5,6 +5,7 @@ Nothing of lib/ is used.  A filter behind our verifier trusts a field with our
 authserv-id, so after the removal none of these may find it.
 """
 
+import email.errors
 import email.parser
 import email.policy
 import functools
@@ -15,6 +16,8 @@ import authres
 NAME = re.compile("authentication-results", re.IGNORECASE)
 FIELD = re.compile(rf"{NAME.pattern}[ \t]*:(.*)", re.DOTALL | re.IGNORECASE)
 PARSER = email.parser.BytesHeaderParser(policy=email.policy.compat32)
+HOSTILE = (email.errors.MessageError, AttributeError, LookupError, TypeError, ValueError)
+DECODER = email.parser.BytesHeaderParser(policy=email.policy.default)
 
 # (what ends a line, what folds it)
 LINE_ENDS = [(re.compile(line_end), re.compile(rf"(?:{line_end})(?=[ \t])"))
@@ -25,7 +28,8 @@ def authserv_ids(header):
     """Yields each authserv-id (bytes) that some reader finds in a header (bytes, LF)."""
     for value in values(header):
         yield from (found.encode("utf-8", "surrogateescape")
-                    for found in (strict(value), sloppy(value), without_comments(value)) if found)
+                    for found in (strict(value), sloppy(value), without_comments(value),
+                                  closed_up(value)) if found)
 
 
 def values(header):
@@ -36,6 +40,8 @@ def values(header):
         return set()
     found = {str(value) for name, value in PARSER.parsebytes(header).items()
              if NAME.fullmatch(name.strip())}
+    if b"=?" in header:     # it is slow
+        found.update(decoded(header))
     for line_end, fold in LINE_ENDS:
         matches = map(FIELD.fullmatch, line_end.split(fold.sub("", text)))
         found.update(match.group(1) for match in matches if match)
@@ -59,9 +65,23 @@ def sloppy(value):
     return words[0].strip('"') if words else None
 
 
-def without_comments(value):
+def decoded(header):
+    """The values with their encoded words decoded; RFC 2047 has none there."""
+    try:
+        return {str(value) for name, value in DECODER.parsebytes(header).items()
+                if NAME.fullmatch(name.strip())}
+    except HOSTILE:
+        return set()
+
+
+def without_comments(value, blank=" "):
     """The first word once comments are gone, innermost first."""
     before = None
     while before != value:
-        before, value = value, re.sub(r"\([^()]*\)", " ", value)
+        before, value = value, re.sub(r"\([^()]*\)", blank, value)
     return sloppy(value)
+
+
+def closed_up(value):
+    """The same where nothing is left in the place of a comment."""
+    return without_comments(value, "")

@@ -68,6 +68,26 @@ def test_what_was_not_changed_passes(signer, signed):
     assert examine(signed, signer.records, now=signing.NOW).letter == "A"
 
 
+# What is behind a CR in a field that no signature covers, and whether the message passes.
+BEHIND_A_CR = [
+    (b"From: eve@evil.example", False),
+    (b" \rfRoM : eve@evil.example", False),
+    (b"\rSend money.", False),                 # the header ends there
+    (b"\n\r", False),
+    (b"Send money.", True),                    # no field, so nothing is hidden
+    (b" From: eve@evil.example", True),        # a fold
+]
+
+
+@pytest.mark.parametrize("protocol", ["dkim", "domainkeys"])
+@pytest.mark.parametrize("hidden, passes", BEHIND_A_CR)
+def test_what_a_cr_hides(hidden, passes, protocol):
+    """Python's email package, for one, shows it."""
+    signed = (dkim_signed if protocol == "dkim" else verifying.domainkeys_signed)()
+    result = only(b"X: y\r" + hidden + b"\n" + signed)
+    assert (result.status, result.letter) == (("pass", "A") if passes else ("policy", "B"))
+
+
 def test_text_appended_behind_l():
     body = verifying.relaxed_body(MESSAGE.partition(b"\n\n")[2])
     text = dkim_signed(l=str(len(body)))
@@ -120,6 +140,12 @@ FORGED = [
     b'Authentication-Results: "x"mx.example.org; dkim=pass\n',
     b"Authentication-Results: x/mx.example.org; dkim=pass\n",
     b"Authentication-Results: x\xa0mx.example.org; dkim=pass\n",
+    b"Authentication-Results: mx(x).example.org; dkim=pass\n",
+    b"Authentication-Results: =?us-ascii?Q?mx=2Eexample=2Eorg?=; dkim=pass\n",
+    b"Authentication-Results: =?utf-8?B?bXguZXhhbXBsZS5vcmc7IGRraW09cGFzcw==?=\n",
+    b"Authentication-Results: (=?x?Q?y?=) m\0x.example.org; dkim=pass\n",
+    "Authentication-Results: \uff4dx.example.org; dkim=pass\n".encode(),            # a wide m
+    "Authentication-Results: mx.exam\xadple.org; dkim=pass\n".encode(),             # soft hyphen
     "X: y\rAuthentication-Re\u017fults: mx.example.org; dkim=pass\n".encode(),     # long s
     b"X: y\rDomainKey-Status: good\n",
 ]
@@ -146,9 +172,38 @@ def test_forged_results_do_not_get_in(tmp_path, field):
     assert set(readers.authserv_ids(ours)) == {ID}
 
 
-@pytest.mark.parametrize("field", FORGED[:6], ids=repr)
+@pytest.mark.parametrize("field", FORGED[:6] + FORGED[9:12], ids=repr)
 def test_readers_would_take_them_for_ours(field):
     assert ID in readers.authserv_ids(field)
+
+
+# A header field of more than message.HEADER_LIMIT bytes -> whether it may be taken for ours.
+LONG = b"x" * message.HEADER_LIMIT
+LONG_FIELDS = {
+    "ours": (b"Authentication-Results: (" + LONG + b") mx.example.org; dkim=pass\n", True),
+    "status": (b"DomainKey-Status :" + LONG + b"\n", True),
+    "no field": (b"Authentication-Results\v: " + LONG + b"; mx.example.org; none\n", True),
+    "behind a CR": (b"X: " + LONG + b"\rAuthentication-Results: mx.example.org; none\n", True),
+    "in front of a CR": (b"X: Authentication-Results" + LONG + b"\rY: z\n", True),
+    "another": (b"To: " + LONG + b"\n a@example.com\n", False),
+    "of many lines": (b"To: x\n" + b" x\n" * (message.HEADER_LIMIT // 2), False),
+    "with a CR": (b"X: " + LONG + b"\rX: y\n", False),
+    "with our name": (b"X: " + LONG + b"Authentication-Results: mx.example.org; none\n", False),
+    "a line": (LONG + b"\rx\n", False),
+}
+
+
+@pytest.mark.parametrize("case", LONG_FIELDS)
+@pytest.mark.parametrize("place", ["first", "between", "last", "all there is"])
+def test_long_fields(tmp_path, case, place):
+    field, removed = LONG_FIELDS[case]
+    above, below = {"first": (b"", b"Subject: x\n\nbody\n\n"),
+                    "between": (b"To: x\n" * 9, b"Subject: x\n\nbody\n"),
+                    "last": (b"To: x\n" * 9, b"\nbody\n\nX: y\n"),
+                    "all there is": (b"", b"")}[place]
+    text = annotated(above + field + below, tmp_path)
+    _, _, theirs = text.partition(b"DomainKey-Status: no signature\n")
+    assert theirs == above + (b"" if removed else field) + below
 
 
 @pytest.mark.parametrize("first", [b" good\n", b"\t; dkim=pass\n", b" \n", b" "])

@@ -58,6 +58,10 @@ UNPROVEN = {
     "Sender": (mail("x@example.net", "boss@example.com"), "x@example.net", []),
     "two in From": (mail("x@example.net, boss@example.com"), "boss@example.com", []),
     "two From fields": (b"From: x@example.net\n" + FORGED, "boss@example.com", []),
+    "From that IDNA makes ours": (mail("boss@\uff45xample.com"), "eve@example.com", []),
+    "From with a soft hyphen": (mail("boss@exam\xadple.com"), "eve@example.com", []),
+    "From with a quoted domain": (mail('boss@"example.com"'), "eve@example.com", []),
+    "From at an address": (mail("boss@[192.0.2.1]"), "eve@example.com", ["example.com"]),
     "From not in the grammar": (mail("boss@example.com <x@example.net"), "boss@example.com", []),
     "a stranger's, forwarded by a list": (
         mail("x@example.net"), ENVELOPE, ["example.com"]),
@@ -119,6 +123,42 @@ def test_proven(signer):
     queued = received(ours, signer.records)
     assert b"dkim=pass" in queued
     assert signing_domains(signer.sign(queued, "boss@example.com"), queued) == ["example.com"] * 2
+
+
+# Put on top of a message with our good signature; what the signer would make of it.
+HIDDEN = {
+    "message": (b"X: y\rFrom: boss@example.com\rSubject: pay at once\rMIME-Version: 1.0\r"
+                b"Content-Type: multipart/mixed; boundary=q\r\r--q\r\rPay Eve.\r\r--q--\r\r\n"),
+    "message, by CR LF": b"X: y\r\n \r\n\r\nPay Eve.\r\n",
+    "field": b"X: y\rSubject: pay at once\n",
+    "no field": b"X: y\rz\n",
+}
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_what_comes_out_of_a_field_with_cr_is_not_proven(signer, case):
+    """The verifier saw one field, which no signature has to cover."""
+    ours = signer.sign(FORGED, "boss@example.com")
+    queued = received(HIDDEN[case] + ours, signer.records)
+    assert signing_domains(signer.sign(queued, "boss@example.com"), queued) == []
+
+
+def test_cr_in_the_body_is_not_proven(signer):
+    ours = signer.sign(FORGED, "boss@example.com")
+    queued = received(ours, signer.records).replace(b"Hello", b"\rHello")
+    assert b"dkim=pass" in queued
+    assert signing_domains(signer.sign(queued, "boss@example.com"), queued) == []
+
+
+@pytest.mark.parametrize("protocols", ["domainkeys", "dkim domainkeys"])
+def test_domainkeys_proves_nothing(tmp_path, protocols):
+    """What is above such a signature is covered by nothing."""
+    signer = Signer(tmp_path, (("example.com", "s1", "rsa.pem"),), DKAUTHSERVID=AUTHSERV_ID,
+                    DKPROTOCOLS=protocols)
+    ours = signer.sign(FORGED, "boss@example.com")
+    queued = received(b"Subject: pay at once\n" + ours, signer.records)
+    assert b"domainkeys=pass" in queued and b"dkim=pass" not in queued
+    assert signing_domains(signer.sign(queued, "boss@example.com"), queued) == []
 
 
 def test_a_pass_of_another_domain_proves_nothing(signer, tmp_path):
