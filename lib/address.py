@@ -255,7 +255,7 @@ def addr_spec(tokens):
     """The addr-spec of one mailbox: `phrase <route:addr-spec>`, or it is all there is.
 
     The grammar has no @ in a phrase.  Many programs write `a@b.c <a@b.c>` all the
-    same, where every reader finds that one address.
+    same, some with apostrophes, where every reader finds that one address.
     """
     kinds = [kind for kind, _ in tokens]
     if b"<" not in kinds:
@@ -267,7 +267,7 @@ def addr_spec(tokens):
     if tokens and tokens[0][0] == b"@":
         tokens = after_route(tokens)
     if any(kind not in (b"atom", b".") for kind, _ in phrase) and (
-            lower_case(phrase) != lower_case(tokens)):
+            unquoted(lower_case(phrase)) != lower_case(tokens)):
         raise NotAnAddress
     return tokens
 
@@ -275,6 +275,14 @@ def addr_spec(tokens):
 def lower_case(tokens):
     """The texts of tokens, to be compared."""
     return [text.lower() for _, text in tokens]
+
+
+def unquoted(texts):
+    """The texts without an apostrophe in front of the first and behind the last."""
+    if texts[0][:1] == texts[-1][-1:] == b"'":
+        texts[0] = texts[0][1:]
+        texts[-1] = texts[-1][:-1]
+    return texts
 
 
 def after_route(tokens):

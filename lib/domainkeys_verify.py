@@ -31,7 +31,7 @@ class DomainKeysVerification(Verification):
             raise Refused("neutral", "G", "d= is not the sending address's domain or above it")
         self.names = None
         if b"h" in tags:
-            self.names = {word.lower() for word in tag_values.words(tags[b"h"])}
+            self.names = [word.lower() for word in tag_values.words(tags[b"h"])]
             if name not in self.names:
                 raise Refused("neutral", "G", f"h= does not name {name.decode()}")
 
@@ -72,14 +72,32 @@ class DomainKeysVerification(Verification):
     def body_terms(self):
         """-> (name of the body canonicalization, hash object, bytes to hash or None).
 
-        The hash has the header already (section 3.4.2).
+        The hash has the header already, in the order of the message (section
+        3.4.2.1) and, if h= has another, in that, "in the order presented to the
+        signing algorithm" (section 3.3): signers take either for the right one.
         """
-        self.hashed = self.hashes["sha1"]()
         canonical = DOMAINKEYS_FIELD[self.canonicalization]
-        for name, field in self.below:
-            if self.names is None or name in self.names:
-                self.hashed.update(canonical(with_line_end(field)))
-        return "domainkeys " + self.canonicalization, self.hashed, None
+        self.candidates = Hashes()
+        for fields in self.orders():
+            hashed = self.hashes["sha1"]()
+            for field in fields:
+                hashed.update(canonical(with_line_end(field)))
+            self.candidates.append(hashed)
+        return "domainkeys " + self.canonicalization, self.candidates, None
+
+    def orders(self):
+        """The fields that are covered, in one or two orders: list of lists."""
+        if self.names is None:
+            return [[field for _, field in self.below]]
+        named = frozenset(self.names)
+        of_message = [field for name, field in self.below if name in named]
+        listed = listed_order(self.below, self.names)
+        return [of_message] if listed == of_message else [of_message, listed]
+
+    @property
+    def hashed(self):
+        """The hash object of the message's own order."""
+        return self.candidates[0]
 
     def take_body_length(self, length):
         """Is told the length of the canonical body, which does not matter here."""
@@ -96,8 +114,45 @@ class DomainKeysVerification(Verification):
         if not matches(self.local_part, record.granularity):
             raise Refused("permerror", "E", "bad key: g= is for another address")
         key = self.public_key(record)
-        self.check_signature(key, self.hashed, self.signature)
+        self.check_any(key)
         self.check_size(key)
+
+    def check_any(self, key):
+        """Verifies by one of the orders.  Raises Refused."""
+        for hashed in self.candidates[1:]:
+            try:
+                return self.check_signature(key, hashed, self.signature)
+            except Refused:
+                continue
+        return self.check_signature(key, self.hashed, self.signature)
+
+
+class Hashes(list):
+    """Hash objects that get the same from now on."""
+
+    def update(self, data):
+        for hashed in self:
+            hashed.update(data)
+
+
+def listed_order(fields, names):
+    """The fields in the order of h= (names), lower case; list of bytes.
+
+    From the end, a name stands for the lowest of its fields that is left, and its
+    first mention for all of them (section 3.3: all occurrences are included).
+    """
+    left = {name: [] for name in names}
+    for name, field in fields:
+        if name in left:
+            left[name].append(field)
+    mentions = {name: names.count(name) for name in left}
+    found = []
+    for name in reversed(names):
+        mentions[name] -= 1
+        taken = left[name][-1:] if mentions[name] else left[name]
+        left[name] = left[name][:-1] if mentions[name] else []
+        found += reversed(taken)
+    return found[::-1]
 
 
 def matches(local_part, granularity):

@@ -53,6 +53,6 @@ def with_value(field, value):
 
 
 def is_sound(field):
-    """Whether a field keeps within LONGEST_LINE and LONGEST_FIELD."""
-    return (len(field) <= LONGEST_FIELD
+    """Whether there is a field and keeps within LONGEST_LINE and LONGEST_FIELD."""
+    return (0 < len(field) <= LONGEST_FIELD
             and all(len(line) <= LONGEST_LINE for line in field.split(b"\n")))

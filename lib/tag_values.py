@@ -36,15 +36,17 @@ def is_base64(value):
 def base64(value):
     """The bytes of a base64 value, or None.
 
-    Only the one form that an encoder writes: else a changed character could
-    stand for the same bytes.
+    Only the one form that an encoder writes, for else a changed character could
+    stand for the same bytes; but the padding may be missing (section 2.10).
     """
     text = without_blanks(value)
+    digits = text.rstrip(b"=")
     try:
-        data = binascii.a2b_base64(text)
+        data = binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
     except binascii.Error:
         return None
-    return data if binascii.b2a_base64(data, newline=False) == text else None
+    encoded = binascii.b2a_base64(data, newline=False)
+    return data if text in (encoded, encoded.rstrip(b"=")) else None
 
 
 def quoted_printable(value):

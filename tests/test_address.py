@@ -52,6 +52,7 @@ FROM = [
     # not in the grammar, but one address for every reader
     (b"alice@example.com <alice@example.com>", b"example.com"),
     (b"Alice@Example.com (x)\n <alice@example.com>", b"example.com"),
+    (b"'alice@example.com' <alice@example.com>", b"example.com"),
     (b"alice@example.com <@relay.example:alice@example.com>", b"example.com"),
     # two mailboxes, even of one domain: no author
     (b"alice@example.com, bob@example.com", None),
@@ -63,6 +64,9 @@ FROM = [
     (b"alice@example.com eve@evil.example <alice@example.com>", None),
     (b"alice@example.com, alice@example.com <alice@example.com>", None),
     (b"alice@example.com <<alice@example.com>", None),
+    (b"'alice@example.com <alice@example.com>", None),
+    (b"'eve@evil.example' <alice@example.com>", None),
+    (b"@ <alice@example.com>", None),
     (b"ali ce@example.com <ali ce@example.com>", None),
     (b"=?utf-8?q?e?=@example.com <=?utf-8?q?e?=@example.com>", None),
     (b"<alice@example.com> eve@evil.example", None),

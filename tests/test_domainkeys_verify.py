@@ -193,6 +193,38 @@ def test_h_takes_every_field_of_a_name_in_the_order_of_the_message(c):
     assert only(domainkeys_signed(text, c=c, h="from:to")).status == "pass"
 
 
+# Fields as they were signed, in the order of h=, and as they arrive.
+FROM, TO, CC = b"From: alice@example.com\n", b"To: x@example.net\n", b"Cc: y@example.net\n"
+ANOTHER_TO = TO.replace(b"x@", b"z@")
+REORDERED = [
+    ("to:from:cc", TO + FROM + CC, CC + FROM + TO),
+    ("to:from:to", TO + FROM + ANOTHER_TO, FROM + TO + ANOTHER_TO),
+    ("to:cc:from", TO + ANOTHER_TO + CC + FROM, FROM + TO + CC + ANOTHER_TO),
+    ("to:from:cc:to", TO + ANOTHER_TO + FROM + CC + TO, TO + FROM + ANOTHER_TO + TO + CC),
+    ("to:from:missing", TO + FROM, FROM + TO),
+]
+
+
+@pytest.mark.parametrize("c", ["simple", "nofws"])
+@pytest.mark.parametrize("h, signed, arrived", REORDERED)
+def test_h_gives_the_order_too(c, h, signed, arrived):
+    judges = pytest.importorskip("judges")
+    text = domainkeys_signed(signed + b"\nbody\n", c=c, h=h)
+    text = text.replace(signed, arrived)
+    verdict, = judges.mail_dkim(text.replace(b"\n", b"\r\n"), {NAME: golden_rsa().record()})
+    assert verdict.result == only(text).status == "pass"
+    assert only(text.replace(b"body", b"bode")).letter == "B"
+
+
+def test_no_other_order():
+    text = domainkeys_signed(TO + FROM + CC + b"\nbody\n", h="to:from:cc")
+    assert only(text).status == "pass"
+    for arrived in (FROM + TO + CC, CC + TO + FROM):
+        assert only(text.replace(TO + FROM + CC, arrived)).status == "pass"
+        other = text.replace(b"h=to:from:cc", b"h=from:cc:to").replace(TO + FROM + CC, arrived)
+        assert only(other).letter == "B"
+
+
 def test_a_line_that_is_no_field_is_covered_without_h():
     text = MESSAGE.replace(b"To:", b"no field\nTo:")
     assert only(domainkeys_signed(text, c="nofws")).status == "pass"

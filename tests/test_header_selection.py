@@ -210,20 +210,40 @@ def test_normal_lines_keep_within_78_columns(tmp_path):
     assert all(line.strip() for line in ours.split(b"\n")[:-1])
 
 
-def test_100_fields_and_a_long_selector(tmp_path):
+def test_80_fields_and_a_long_selector(tmp_path):
     """All covered, no line over 998 bytes, and still right."""
     signer = signing.Signer(tmp_path, (("example.com", "a" * 63 + "." + "b" * 63, "rsa.pem"),),
-                            DKIMHEADERS=" ".join("X-Field-%d" % n for n in range(100)))
-    header = FROM + b"".join(b"X-Field-%d: %d\n" % (n, n) for n in range(100))
+                            DKIMHEADERS=" ".join("X-Field-%d" % n for n in range(80)))
+    header = FROM + b"".join(b"X-Field-%d: %d\n" % (n, n) for n in range(80))
     signed = signer.sign(header + b"\nx\n")
     ours = signed[:signed.index(FROM)]
     assert max(map(len, ours.split(b"\n"))) <= 998
-    assert names(signed)[-100:] == ["X-Field-%d" % n for n in range(100)]
-    assert names(signed, "DomainKey-Signature")[-100:] == names(signed)[-100:]
+    assert names(signed)[-80:] == ["X-Field-%d" % n for n in range(80)]
+    assert names(signed, "DomainKey-Signature")[-80:] == names(signed)[-80:]
     for judge, verdicts in judges.verdicts(wire.received(wire.qmail_1_03(signed)),
                                            signer.records).items():
         assert [verdict.result for verdict in verdicts] == (
             ["pass", "pass"] if judge == "mail_dkim" else ["pass"]), judge
+
+
+# How many bytes the names have that DomainKeys covers, those of private use among them.
+@pytest.mark.parametrize("name, length, covered", [
+    (b"X-%04d", 1000, True), (b"X-%04d", 1001, False), (b"Y-%04d", 1000, True),
+    (b"Y-%04d", 1001, None)])
+def test_domainkeys_list_is_not_too_long(tmp_path, name, length, covered):
+    """libdomainkeys, which qmail-dk has, takes a longer one for bad format."""
+    signer = signing.Signer(tmp_path)
+    many = [name % number + b"-xxx" for number in range(90)]
+    many[-1] += b"x" * (length - len(b":".join([b"From"] + many)))
+    header = FROM + b"".join(field + b": x\n" for field in many)
+    signed = signer.sign(header + b"\nx\n")
+    if covered is None:
+        assert b"DomainKey-Signature" not in signed and b"DKIM-Signature" in signed
+        assert any("too much to sign for 1 of 2" in line for line in signer.log)
+        return
+    listed = names(signed, "DomainKey-Signature")
+    assert len(listed) == (91 if covered else 1)
+    assert len(":".join(listed)) == (length if covered else 4)
 
 
 def test_the_log_says_who_signed_what(tmp_path):

@@ -27,11 +27,16 @@ def test_defaults():
 
 
 @pytest.mark.parametrize("text", [
-    b"", b";", b"p", b"p=AAA", b"p=AAB=", b"p=AAAA=", b"p=\xff", b"p=AAAA; p=AAAA",
+    b"", b";", b"p", b"p=A", b"p=AAB", b"p=AA=", b"p=AAB=", b"p=AAAA=", b"p=\xff", b"p=AAAA; p=AAAA",
     b"=x; p=AAAA", b"1=x; p=AAAA", b"a b=c; p=AAAA", b"p=AAAA;; k=rsa", b"v=DKIM1; k=rsa"])
 def test_no_key_record(text):
     with pytest.raises(dkimpy.Malformed):
         key_record.parse(text)
+
+
+@pytest.mark.parametrize("text", [b"p=AAAAAA==", b"p=AAAAAA", b"p=AAAA\n AA"])
+def test_padding_may_be_missing(text):
+    assert key_record.parse(text).public_key == bytes(4)
 
 
 def test_no_more_than_three_records_are_tried():

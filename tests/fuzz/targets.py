@@ -72,7 +72,8 @@ def long_header(data):
     for part in parts:
         if isinstance(part, message.LongField):
             found = [text[at:at + part.size]]
-            kept += [] if authentication_results.may_pretend(part, found) else found
+            cut = [found[0][start:start + 9] for start in range(0, part.size, 9)]
+            kept += [] if authentication_results.may_pretend(part, cut) else found
         else:
             found = [field for _, field in part.fields]
             kept += found
