@@ -150,24 +150,48 @@ def reading_findings(path):
 
 
 def permission_findings(path):
-    """Who else can read or replace a key file.  path: no link"""
-    findings = []
-    for name, mode in ((path, os.stat(path).st_mode),
-                       (os.path.dirname(path), os.stat(os.path.dirname(path)).st_mode)):
-        if mode & (stat.S_IWGRP | stat.S_IWOTH):
-            findings.append(Finding(FAIL, name, "others than its owner can change it",
-                                    f"chmod go-w {name}"))
-    for directory in list(pathlib.Path(path).parents)[1:]:
-        if os.stat(directory).st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
-            findings.append(Finding(FAIL, str(directory), "others can put other keys there",
-                                    f"chmod o-w {directory}"))
-    if os.stat(path).st_mode & stat.S_IROTH:
-        findings.append(Finding(WARN, path, "others can read it", f"chmod o= {path}"))
-    owner = os.stat(path).st_uid
-    if owner != 0:
-        findings.append(Finding(WARN, path, f"belongs to user number {owner}, who can change it",
-                                f"chown root {path}"))
+    """Who else can read or replace a key file, which may be a link, or in a linked directory."""
+    file = os.path.realpath(path)
+    state = os.stat(file)
+    findings = writing_findings(file, state)
+    if state.st_mode & stat.S_IROTH:
+        findings.append(Finding(WARN, file, "others can read it", f"chmod o= {file}"))
+    findings += owner_findings(file, state)
+    directories = [directory for name in (path, file) for directory in pathlib.Path(name).parents]
+    for directory in map(str, dict.fromkeys(directories)):
+        state = os.stat(directory)
+        if directory in (os.path.dirname(path), os.path.dirname(file)):
+            findings += writing_findings(directory, state)
+        elif not state.st_mode & stat.S_ISVTX:
+            findings += replacing_findings(directory, state)
+        findings += owner_findings(directory, state)
     return findings or [Finding(OK, path, "nobody else can read or change it")]
+
+
+def writing_findings(name, state):
+    """Whether others can write to a key, or to the directory that it is in."""
+    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return [Finding(FAIL, name, "others than its owner can change it", f"chmod go-w {name}")]
+    return []
+
+
+def replacing_findings(directory, state):
+    """Whether others can put another directory in the place of one above a key."""
+    if state.st_mode & stat.S_IWOTH:
+        return [Finding(FAIL, directory, "others can put other keys there",
+                        f"chmod o-w {directory}")]
+    if state.st_mode & stat.S_IWGRP and state.st_gid != 0:
+        return [Finding(WARN, directory, f"group number {state.st_gid} can put other keys there",
+                        f"chmod g-w {directory}")]
+    return []
+
+
+def owner_findings(name, state):
+    """Whether a key, or a directory above it, is somebody else's than root's."""
+    if state.st_uid != 0:
+        return [Finding(WARN, name, f"belongs to user number {state.st_uid}, who can change it",
+                        f"chown root {name}")]
+    return []
 
 
 def size_findings(key):

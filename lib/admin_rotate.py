@@ -86,7 +86,7 @@ def former_key(place):
     former = place.path + FORMER
     if not os.path.lexists(former):
         raise RequestTrouble(f"there is no former key of {place.domain} to retire")
-    selector, path = map(os.fsdecode, keys.resolve(os.fsencode(former)))
+    selector, path = map(os.fsdecode, keys.resolve(os.fsencode(former))[:2])
     files = [former]
     if path == former:
         selector = place.name           # it was no link to a key beside it

@@ -69,14 +69,17 @@ def first_with_key(domains, patterns, known, consulted=not_noted):
 
 
 def key_files(domain, patterns, consulted=not_noted):
-    """The key files of one domain, by patterns, each selector once."""
+    """The key files of one domain, by patterns, each selector once.
+
+    domain: bytes; patterns: str; the result is as in first_with_key().  Raises KeyTrouble.
+    """
     found = {}
     for pattern in patterns.split(":"):
         if not pattern:
             continue
         path = fsencode(pattern).replace(b"%", domain)
-        selector, path = resolve(path, consulted)
-        content = read(path)
+        selector, path, flags = resolve(path, consulted)
+        content = read(path, flags)
         if content is None:
             if "%" not in pattern:
                 raise KeyTrouble(f"DKSIGN names {pattern}, which does not exist")
@@ -87,9 +90,11 @@ def key_files(domain, patterns, consulted=not_noted):
 
 
 def resolve(path, consulted=not_noted):
-    """Follows links that stay in their directory -> (selector, path).
+    """Follows links that stay in their directory -> (selector, path, flags to open it with).
 
-    Any other link is left to open(), and its own name is the selector.
+    Any other link is left to open(), and its own name is the selector.  Flags
+    are None where there is nothing.  What was no link must still be none when it
+    is opened: else the selector would be that of another key.  Raises KeyTrouble.
     """
     for _ in range(MOST_LINKS):
         selector = path.rpartition(b"/")[2]
@@ -97,11 +102,13 @@ def resolve(path, consulted=not_noted):
         try:
             target = beside(path, posix.readlink(path))
         except OSError as error:
-            if error.errno in NO_SUCH_FILE + (errno.EINVAL, errno.EACCES):
-                return selector, path   # no link, or open() will say what is wrong
-            raise
+            if error.errno == errno.EINVAL:
+                return selector, path, posix.O_NOFOLLOW
+            if error.errno in NO_SUCH_FILE:
+                return selector, path, None
+            raise unreadable(path, error) from error
         if target is None:
-            return selector, path
+            return selector, path, 0
         path = target
     raise KeyTrouble(f"too many links at {fsdecode(path)}")
 
@@ -119,18 +126,25 @@ def beside(path, target):
     return target if os.path.dirname(target) == os.path.dirname(os.path.normpath(path)) else None
 
 
-def read(path):
+def unreadable(path, error):
+    """The KeyTrouble for an OSError."""
+    return KeyTrouble(f"unable to open {fsdecode(path)}: {error.strerror}; "
+                      "it must be readable to group qmail")
+
+
+def read(path, flags=0):
     """-> (bytes of a key file, its mode), or None where there is no such file.
 
-    Raises KeyTrouble if it can't be read.
+    flags: of resolve().  Raises KeyTrouble if it can't be read.
     """
+    if flags is None:
+        return None
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | flags)
     except OSError as error:
         if error.errno in NO_SUCH_FILE:
             return None
-        raise KeyTrouble(f"unable to open {fsdecode(path)}: {error.strerror}; "
-                         "it must be readable to group qmail") from error
+        raise unreadable(path, error) from error
     try:
         mode = posix.fstat(fd).st_mode
         if not stat.S_ISREG(mode):

@@ -277,6 +277,40 @@ def directory_of_all_domains_writable(host):
     host.keys.chmod(0o757)
 
 
+def moved_away(host, path):
+    """To where everybody can write, with a link in its place."""
+    elsewhere = host.directory / "elsewhere"
+    elsewhere.mkdir()
+    elsewhere.chmod(0o777)
+    shutil.move(path, elsewhere)
+    path.symlink_to(elsewhere / path.name)
+
+
+def key_is_a_link(host):
+    moved_away(host, host.key)
+
+
+def directory_is_a_link(host):
+    moved_away(host, host.keys / DOMAIN)
+
+
+def directory_of_another(host):
+    os.chown(host.keys / DOMAIN, 12345, -1)
+
+
+def directory_of_all_domains_of_another(host):
+    os.chown(host.keys, 12345, -1)
+
+
+def directory_of_all_domains_of_a_group(host):
+    os.chown(host.keys, -1, 12345)
+    host.keys.chmod(0o775)
+
+
+FOR_ROOT = (directory_of_another, directory_of_all_domains_of_another,
+            directory_of_all_domains_of_a_group)
+
+
 def garbage(host):
     host.key.write_text("rubbish")
 
@@ -485,6 +519,11 @@ DAMAGE = {
     group_writable: [("FAIL", "s1 others than its owner can change it")],
     directory_writable: [("FAIL", "example.com others than its owner can change it")],
     directory_of_all_domains_writable: [("FAIL", "keys others can put other keys there")],
+    key_is_a_link: [("FAIL", "elsewhere others than its owner can change it")],
+    directory_is_a_link: [("FAIL", "elsewhere others can put other keys there")],
+    directory_of_another: [("warn", "keys/example.com belongs to user number 12345")],
+    directory_of_all_domains_of_another: [("warn", "keys belongs to user number 12345")],
+    directory_of_all_domains_of_a_group: [("warn", "keys group number 12345 can put other keys")],
     garbage: [("FAIL", "s1: neither a PEM"), ("FAIL", "trial example.com deferred")],
     dangling: [("FAIL", "default is a link to nothing"),
                ("FAIL", "qmail-remote sent the message unsigned")],
@@ -542,6 +581,8 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda f: f.__name__)
 def test_damage(host, damage):
+    if damage in FOR_ROOT and os.geteuid() != 0:
+        pytest.skip("needs to be root")
     damage(host)
     status, found = host.findings()
     assert status == (2 if any(finding["level"] == "FAIL" for finding in found) else 1)

@@ -152,6 +152,38 @@ def test_dangling_link_is_no_key(tree):
     assert found(f"{tree}/%/default", "example.com") == (None, [])
 
 
+def test_a_link_changed_meanwhile(tree, monkeypatch):
+    """Never the selector of one key with the bytes of another."""
+    put(f"{tree}/example.com/s2", ED25519)
+    default = f"{tree}/example.com/default"
+    put(default)
+
+    def readlink(path, readlink=posix.readlink):
+        try:
+            return readlink(path)
+        finally:        # by others, right after it was looked at
+            if os.fsdecode(path) == default:
+                os.unlink(default)
+                os.symlink("s2", default)
+    monkeypatch.setattr(posix, "readlink", readlink)
+    with pytest.raises(KeyTrouble, match="unable to open"):
+        found(f"{tree}/%/default", "example.com")
+    assert found(f"{tree}/%/default", "example.com") == (
+        "example.com", [("s2", f"{tree}/example.com/s2")])
+
+
+def test_a_link_that_comes_meanwhile(tree, monkeypatch):
+    def readlink(path, readlink=posix.readlink):
+        try:
+            return readlink(path)
+        except FileNotFoundError:
+            os.symlink("s1", path)
+            raise
+    monkeypatch.setattr(posix, "readlink", readlink)
+    assert found(f"{tree}/%/default", "example.com") == (None, [])
+    assert found(f"{tree}/%/default", "example.com")[1][0][0] == "s1"
+
+
 def test_links_in_a_circle(tree):
     os.symlink("b", f"{tree}/example.com/a")
     os.symlink("a", f"{tree}/example.com/b")
