@@ -9,6 +9,7 @@ where libcrypto can't be found.
 import binascii
 import sys
 
+from . import process
 from .errors import CryptoTrouble, KeyTrouble
 
 # Bits of an RSA key: RFC 8301 section 3.2 below, what verifiers refuse above.
@@ -86,6 +87,7 @@ def generate_private_key(algorithm, bits=0):
 
     algorithm: "rsa" or "ed25519"; bits: of an RSA modulus.  Raises CryptoTrouble.
     """
+    process.keep_memory_private()
     return backend().generate(algorithm, bits).pem()
 
 
@@ -120,13 +122,10 @@ def ed25519_seed(data):
 def ed25519_verifies(digest, signature, public_key):
     """Whether a signature over a digest is right (RFC 8463 section 3); all bytes.
 
-    False where public_key is no key, too.  Raises CryptoTrouble without a
-    crypto library.
+    public_key: 32 bytes.  Raises CryptoTrouble where that can't be found out:
+    without a crypto library or memory, or where the library has no Ed25519.
     """
-    try:
-        return backend().key_from_public(public_key).verify(signature, digest)
-    except KeyTrouble:
-        return False
+    return backend().key_from_public(public_key).verify(signature, digest)
 
 
 def backend():

@@ -104,7 +104,10 @@ class Key:
         free(self.pointer)
 
     def sign(self, data):
-        """RSA: data (a DigestInfo) padded as PKCS #1 type 1; Ed25519: data itself."""
+        """RSA: data (a DigestInfo) padded as PKCS #1 type 1; Ed25519: data itself.
+
+        Raises CryptoTrouble.
+        """
         if self.algorithm == "rsa":
             new, start, sign, free = (self.key_context, libcrypto.EVP_PKEY_sign_init,
                                       libcrypto.EVP_PKEY_sign, libcrypto.EVP_PKEY_CTX_free)
@@ -124,7 +127,10 @@ class Key:
         return signature.raw[:length.value]
 
     def verify(self, signature, data):
-        """Whether signature is what sign(data) gives, by the public half of the key."""
+        """Whether signature is what sign(data) gives, by the public half of the key.
+
+        Raises CryptoTrouble.
+        """
         if self.algorithm == "rsa":
             new, start, verify, free = (self.key_context, libcrypto.EVP_PKEY_verify_init,
                                         libcrypto.EVP_PKEY_verify, libcrypto.EVP_PKEY_CTX_free)
@@ -133,13 +139,17 @@ class Key:
                                         libcrypto.EVP_DigestVerify, libcrypto.EVP_MD_CTX_free)
         context = new()
         try:
-            return bool(context) and start(context) == 1 and verify(
-                context, signature, len(signature), data, len(data)) == 1
+            if not context or start(context) != 1:
+                raise CryptoTrouble("OpenSSL can't verify with this key")
+            return verify(context, signature, len(signature), data, len(data)) == 1
         finally:
             free(context)
 
     def public_key(self):
-        """The public half: RSA as SubjectPublicKeyInfo in DER, Ed25519 raw."""
+        """The public half: RSA as SubjectPublicKeyInfo in DER, Ed25519 raw.
+
+        Raises CryptoTrouble.
+        """
         if self.algorithm == "rsa":
             length = libcrypto.i2d_PUBKEY(self.pointer, None)
             public = create_string_buffer(max(length, 1))
@@ -153,7 +163,7 @@ class Key:
         return public.raw
 
     def pem(self):
-        """The private key as PKCS #8 PEM, unencrypted."""
+        """The private key as PKCS #8 PEM, unencrypted.  Raises CryptoTrouble."""
         bio = libcrypto.BIO_new(libcrypto.BIO_s_mem())
         text = create_string_buffer(LONGEST_PEM)
         try:
@@ -198,11 +208,11 @@ def key_from_seed(seed):
 
 
 def key_from_public(public_key):
-    """Key that only verifies, from an Ed25519 public key (bytes).  Raises KeyTrouble."""
+    """Key that only verifies, from an Ed25519 public key (32 bytes).  Raises CryptoTrouble."""
     pointer = libcrypto.EVP_PKEY_new_raw_public_key(NID_ED25519, None, public_key,
                                                     len(public_key))
     if not pointer:
-        raise KeyTrouble("not an Ed25519 public key")
+        raise CryptoTrouble("OpenSSL can't make an Ed25519 key")
     return Key(pointer)
 
 

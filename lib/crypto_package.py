@@ -83,23 +83,29 @@ def key_from_pem(pem):
 
 
 def key_from_seed(seed):
-    """Key from the 32 bytes of an Ed25519 seed."""
-    return Key(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
+    """Key from the 32 bytes of an Ed25519 seed.  Raises KeyTrouble."""
+    try:
+        return Key(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise KeyTrouble("the cryptography package can't use this Ed25519 seed") from error
 
 
 def key_from_public(public_key):
-    """Key that only verifies, from an Ed25519 public key (bytes).  Raises KeyTrouble."""
+    """Key that only verifies, from an Ed25519 public key (32 bytes).  Raises CryptoTrouble."""
     try:
         return Key(ed25519.Ed25519PublicKey.from_public_bytes(public_key))
-    except ValueError as error:
-        raise KeyTrouble("not an Ed25519 public key") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CryptoTrouble("the cryptography package can't make an Ed25519 key") from error
 
 
 def generate(algorithm, bits):
-    """A new Key: "rsa" of so many bits, or "ed25519"."""
-    if algorithm == "rsa":
-        return Key(rsa.generate_private_key(65537, bits))
-    return Key(ed25519.Ed25519PrivateKey.generate())
+    """A new Key: "rsa" of so many bits, or "ed25519".  Raises CryptoTrouble."""
+    try:
+        if algorithm == "rsa":
+            return Key(rsa.generate_private_key(65537, bits))
+        return Key(ed25519.Ed25519PrivateKey.generate())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CryptoTrouble("the cryptography package can't make a key") from error
 
 
 def version():

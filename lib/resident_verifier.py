@@ -56,6 +56,8 @@ class ResidentVerifier:
             header, body = message.split(message.chunks(fd))
             limits = inbound.Limits(terms.least_rsa_bits, terms.dkpolicy)
             examination = inbound.examine(header, body, limits, certain(dns), int(time.time()))
+            if any(result.status == "temperror" for result in examination.results):
+                raise NoAnswer("there is no result now")
             size = os.fstat(fd).st_size
         finally:
             os.close(fd)

@@ -24,6 +24,8 @@ TIMEOUTS = (1, 3, 5)    # seconds to wait for a server, in the first round and t
 UDP_PAYLOAD = 1232      # bytes: what passes unfragmented (DNS Flag Day 2020)
 ALIASES = 8             # CNAMEs to follow for one name
 PORT = "53"
+MOST_RECORDS = 256      # in one answer
+QUESTIONS = (b"\0\1", b"\0\0")     # how many a response has; none where it was not understood
 
 
 class ServerFailure(Exception):
@@ -164,7 +166,13 @@ def exchange(query, server, until):
 
 
 def parse(wire):
-    """The dns.message.Message in bytes.  Raises ServerFailure."""
+    """The dns.message.Message in bytes.  Raises ServerFailure.
+
+    Each name may be written as a pointer of 2 bytes to one of 127 labels, so
+    64 KB of records would take seconds.
+    """
+    if sum(int.from_bytes(wire[at:at + 2], "big") for at in (4, 6, 8, 10)) > MOST_RECORDS:
+        raise ServerFailure(f"an answer of more than {MOST_RECORDS} records")
     try:
         return dns.message.from_wire(wire, ignore_trailing=True)
     except (dns.exception.DNSException, ValueError) as error:
@@ -229,7 +237,7 @@ def seconds_left(until):
 
 def answers(query, wire):
     """Whether bytes are a response to the query: its identifier, its question."""
-    if wire[:2] != query.id.to_bytes(2, "big"):
+    if wire[:2] != query.id.to_bytes(2, "big") or wire[4:6] not in QUESTIONS:
         return False
     try:
         return query.is_response(dns.message.from_wire(wire, question_only=True))

@@ -8,6 +8,7 @@ signature no good raises Refused, and the next steps are left out.
 
 from . import crypto, dkimpy, key_record, tag_values
 from .dkimpy import Malformed
+from .errors import CryptoTrouble
 from .results import SignatureResult, foremost
 from .signature_field import LONGEST_FIELD
 
@@ -158,7 +159,11 @@ class Verification:
     def check_signature(self, key, hashed, signature):
         """Verifies a signature (bytes).  hashed: hash object.  Raises Refused."""
         if isinstance(key, bytes):
-            good = crypto.ed25519_verifies(hashed.digest(), signature, key)
+            try:
+                good = crypto.ed25519_verifies(hashed.digest(), signature, key)
+            except CryptoTrouble as trouble:
+                raise Refused("temperror", "H", f"it can't be verified here: {trouble}"
+                              ) from trouble
         else:
             good = dkimpy.rsa_verifies(hashed, signature, key)
         if not good:

@@ -234,6 +234,20 @@ def test_ed25519_keys_that_sign_for_everybody():
                                        (1).to_bytes(32, "little")) for number in range(9))
 
 
+@pytest.mark.parametrize("function", ["EVP_MD_CTX_new", "EVP_PKEY_new_raw_public_key",
+                                      "EVP_DigestVerifyInit"])
+def test_openssl_that_cannot_verify_says_nothing_of_the_message(function, monkeypatch):
+    """Without memory, or where a policy forbids Ed25519.  An RSA signature counts all the same."""
+    crypto_openssl = pytest.importorskip("lib.crypto_openssl")
+    text = dkim_signed(key=verifying.Ed25519())
+    record = verifying.Ed25519().record()
+    monkeypatch.setattr(crypto_openssl.libcrypto, function, lambda *arguments: None)
+    result = only(text, record)
+    assert (result.status, result.letter) == ("temperror", "H")
+    both = dkim_signed(text, s="rsa")
+    assert examine(both, {NAME: record, NAME.replace("sel.", "rsa."): RECORD}).letter == "A"
+
+
 class Forger(verifying.Ed25519):
     """Signs without a key."""
 

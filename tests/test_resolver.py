@@ -6,6 +6,7 @@ import socket
 import time
 
 import dns.message
+import dnslib
 import dns.name
 import pytest
 from hypothesis import given, settings, strategies
@@ -243,6 +244,21 @@ def test_no_resolv_conf(tmp_path):
 def test_bad_addresses(addresses):
     with pytest.raises(SettingTrouble, match="DNSCACHEIP"):
         lookups.Lookups(addresses, 20).txt(NAME.encode())
+
+
+@pytest.mark.parametrize("section", ["add_answer", "add_auth", "add_ar"])
+@pytest.mark.parametrize("count, status", [(254, "found"), (256, "temporary")])
+def test_many_records(section, count, status):
+    """Each may cost 127 labels to read."""
+    class Verbose(dns_server.DnsServer):
+        def reply(self, query, value):
+            reply = super().reply(query, value)
+            more = [dnslib.RR("x.example", dnslib.QTYPE.A, rdata=dnslib.A("192.0.2.1"))]
+            getattr(reply, section)(*more * (count - len(reply.ar)))
+            return reply
+
+    with Verbose({NAME: ["x"]}) as server:
+        assert ask(server)[0] == status
 
 
 def hostile_wire(draw):
