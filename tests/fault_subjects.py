@@ -7,9 +7,11 @@ sent, or as K with the whole message sent and its signatures right.
 
 The verifier, as a queue program, with and without a resident one to ask, and as
 a filter.  It may end with a code that its caller takes for temporary and
-nothing queued, or with 0 and the whole message queued, its good signature
-called good.  All else is a failure of ours.
+nothing queued, or with 0 and the whole message queued, a good signature called
+good, and none bad.  All else is a failure of ours.
 """
+
+import re
 
 from tests import dns_server, queue_driver, resident, rspawn, test_deliveries, verifying
 from tests.fault_sweep import KILLED, Subject
@@ -29,6 +31,11 @@ class Signer(Subject):
     def __init__(self, directory):
         super().__init__(directory)
         self.host = test_deliveries.Host(directory)
+        link = self.host.keys / "example.com" / "default"
+        link.rename(link.with_name("s1"))
+        link.symlink_to("s1")       # the selector is the target's name, whatever fails
+        (record,) = self.host.records.values()
+        self.host.records = {"s1._domainkey.example.com": record}
 
     def run(self, where, options):
         """-> (rspawn.Delivery, what was sent or None)."""
@@ -56,13 +63,15 @@ class Signer(Subject):
 
 
 class Client:
-    """A host with the verifier, and mail for it that has a good signature."""
+    """A host with the verifier, and mail for it that has good signatures, of both algorithms."""
 
-    message = verifying.dkim_signed()
+    message = verifying.dkim_signed(verifying.dkim_signed(key=verifying.Ed25519(), s="ed"))
+    records = {verifying.NAME: [verifying.golden_rsa().record()],
+               "ed._domainkey.example.com": [verifying.Ed25519().record()]}
 
     def __init__(self, directory):
         self.host = queue_driver.Host(directory)
-        self.dns = dns_server.DnsServer({verifying.NAME: [verifying.golden_rsa().record()]})
+        self.dns = dns_server.DnsServer(self.records)
         # Whatever is thought of the message but that it is good, or can't be told yet, rejects it.
         self.host.environment.update(DKVERIFY="BCDEGIJKfh", DKTIMEOUT="3", DKSERVER="-")
 
@@ -87,7 +96,8 @@ class Client:
         is_filter = outcome.output is not None
         if outcome.code == 0:
             text = outcome.output if is_filter else outcome.queued.get("message", b"")
-            whole = text.endswith(self.message) and b"\n  dkim=pass" in text
+            whole = (text.endswith(self.message) and b"\n  dkim=pass" in text
+                     and not re.search(rb"dkim=(fail|neutral|policy|permerror)", text))
             if not is_filter:
                 whole = whole and outcome.queued["envelope"] == queue_driver.ENVELOPE
             return "accepted" if whole else f"wrong: {outcome}, message {text!r}"

@@ -495,6 +495,13 @@ def test_no_exception_has_a_byte_of_a_key(monkeypatch, backend, kind):
         trouble = trouble.__cause__ or trouble.__context__
 
 
+MAKING_A_KEY = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from lib import crypto
+key = crypto.generate_private_key("ed25519")
+print(ctypes.CDLL(None).prctl(3), flush=True)       # PR_GET_DUMPABLE
+"""
 DUMPABLE = """
 import ctypes, os, sys
 sys.path.insert(0, sys.argv[1])
@@ -515,6 +522,11 @@ def test_no_core_dump_has_a_key(tmp_path):
                              signer.environment["DKSIGN"]], input=DUMPABLE.encode(),
                             stdout=subprocess.PIPE, check=True).stdout
     assert output.split() == [b"0", b"1"]
+
+
+@pytest.mark.skipif(os.uname().sysname != "Linux", reason="prctl is Linux's")
+def test_no_core_dump_has_a_new_key():
+    assert subprocess.check_output([rspawn.PYTHON, "-c", MAKING_A_KEY, rspawn.CHECKOUT]) == b"0\n"
 
 
 def test_security_names_tests_that_exist():

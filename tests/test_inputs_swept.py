@@ -261,6 +261,21 @@ def test_report_that_nobody_gets(host, redirection):
     assert rspawn.verdict(rspawn.wait_status(process.returncode), b"").verdict == "Z"
 
 
+@pytest.mark.parametrize("room", [1, 10, 40])
+def test_report_that_is_cut_short(host, room):
+    """With exit code 0 qmail-rspawn would find no report in it, and bounce."""
+    host.original.unlink()
+    report = host.directory / "report"
+    with open(host.message, "rb") as file, open(report, "wb") as written:
+        process = subprocess.run(
+            [rspawn.PYTHON, "-IS", "-X", f"qmail={host.directory}", rspawn.SCRIPT, "h",
+             "s@example.com", "r"], stdin=file, stdout=written, env=host.environment,
+            preexec_fn=limited(resource.RLIMIT_FSIZE, room))
+    assert len(report.read_bytes()) == room
+    status = rspawn.wait_status(process.returncode)
+    assert rspawn.verdict(status, report.read_bytes()).verdict == "Z"
+
+
 # Limits
 
 LIMITS = {

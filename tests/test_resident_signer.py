@@ -6,11 +6,12 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 
 import pytest
 
-from lib import resident_signer, signed_messages, signing_worker
+from lib import keys, resident_signer, signed_messages, signing_worker
 from tests import rspawn, rspawn_driver
 from tests.rspawn_driver import MESSAGE, command, open_files, workers
 from tests.test_resident_rspawn import DELIVERED, host, wait_until     # noqa: F401
@@ -25,6 +26,19 @@ def test_idle_worker_that_is_killed_costs_nothing(host):
                 wait_until(lambda: not os.path.exists(f"/proc/{worker}"))
             host.add(number, MESSAGE + b"%d\n" % number)
             assert running.deliver(2, b"0/%d" % number) == DELIVERED
+
+
+@pytest.mark.parametrize("idle, kept", [(0, False), (60, True)])
+def test_idle_worker_forgets_the_keys(monkeypatch, idle, kept):
+    ours, workers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    monkeypatch.setattr(signing_worker, "SOCKET", workers.detach())
+    monkeypatch.setattr(signing_worker, "IDLE", idle)
+    monkeypatch.setattr(keys, "keep_loaded", False)
+    monkeypatch.setattr(keys, "in_use", {b"a key file": None})
+    closing = threading.Timer(0.3, ours.close)
+    closing.start()
+    signing_worker.serve()
+    assert bool(keys.in_use) == kept
 
 
 def test_busy_worker_that_is_killed_costs_one_deferral(host):
