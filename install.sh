@@ -11,8 +11,9 @@ usage() {
 	cat <<-END
 	usage: ./install.sh [VERB] [OPTION]...
 
-	  install    installs, upgrades or repairs, and switches signing on, after a
-	             trial; the verb if there is none
+	  install    installs, upgrades or repairs; the verb if there is none.  At first
+	             it prepares the verifier and switches signing on, after a trial;
+	             later it keeps to what is there
 	  status     says what is on
 	  uninstall  puts everything back; keys and control files stay
 	  demo       shows a message being signed, delivered and verified, all on this
@@ -23,8 +24,8 @@ usage() {
 	  --prefix DIR       where to install; /usr/local/lib/qmail-dk
 	  --bindir DIR       for the command qmail-dk, and
 	  --mandir DIR       for the manual; bin and share/man beside the prefix's lib
-	  --python PATH      the interpreter; the first that serves of python3 in PATH and
-	                     /usr/bin/python3
+	  --python PATH      the interpreter; the first that serves of the last
+	                     installation's, python3, /usr/bin/python3 and others
 	  --system-packages  verify with the distribution's python3-dkim,
 	                     python3-dnspython, python3-cryptography, instead of a
 	                     private environment
@@ -149,7 +150,7 @@ demo() {
 }
 
 # shellcheck disable=SC2034		# for install/*.sh
-# Sets a variable for each option; what is not given is as recorded.
+# Sets a variable for each option.
 read_options() {
 	qmail='' prefix=/usr/local/lib/qmail-dk bindir='' mandir='' asked_python=${PYTHON:-}
 	sign='' verify='' wrap='' system_packages='' dry_run=''
@@ -175,7 +176,7 @@ read_options() {
 		--service | --user | --group)
 			[ $# -gt 1 ] || misused "$1 needs a value"
 			case $1,$2 in
-			*[!A-Za-z0-9/._@+,-]* | *,-*) misused "$1 $2: only letters, digits and / . _ @ + - serve" ;;
+			*,*,* | *[!A-Za-z0-9/._@+,-]* | *,-*) misused "$1 $2: only letters, digits and / . _ @ + - serve" ;;
 			--service,systemd | --service,none | --service,/*) service=${2%/} ;;
 			--service,*) misused "$1 $2: neither systemd, none nor an absolute path" ;;
 			--user,*) service_user=$2 ;;
@@ -194,6 +195,12 @@ read_options() {
 		esac
 		shift
 	done
+	complete_options
+}
+
+# shellcheck disable=SC2034		# for install/*.sh
+# What is not given is as recorded, or the default.
+complete_options() {
 	[ -n "$prefix" ] || misused "--prefix / is no place"
 	served=$(recorded qmail)
 	qmail=${qmail:-${served:-/var/qmail}}

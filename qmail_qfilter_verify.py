@@ -9,7 +9,7 @@ Tells by itself which of the two it is; --queue or --filter forces one.
 DKVERIFY says which results are refused; without it, and with RELAYCLIENT,
 mail passes as it is.  Whatever goes wrong is a temporary error, so that the
 sending side tries again: nothing is refused for good or lost by us.
-qmail-dk-verify(8) has the settings.
+qmail-dk-control(5) has the settings.
 """
 
 import _signal      # signal itself costs 3 ms

@@ -6,7 +6,7 @@
 
 Whatever goes wrong before the original runs is reported as a temporary
 failure, so that qmail-send tries again: nothing is bounced or lost by us.
-README has the settings.
+qmail-dk-control(5) has the settings.
 """
 
 import _signal      # signal itself costs 3 ms

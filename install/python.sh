@@ -25,6 +25,12 @@ find_interpreter() {
 		# The real one: a version manager's shim costs 100 ms, and environments go.
 		interpreter=$("$candidate" -I -c \
 			'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)')
+		case $interpreter in
+		*[!A-Za-z0-9/._@+-]*)
+			unfit="$unfit; $interpreter: only letters, digits and / . _ @ + - serve"
+			continue
+			;;
+		esac
 		! as_signer "$interpreter" "$interpreter" -IS -c pass >/dev/null 2>&1 || return 0
 		unfit="$unfit; $interpreter can't be run by qmail-remote's user"
 	done

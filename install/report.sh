@@ -90,6 +90,12 @@ report_verifying() {
 
 # What install.sh can't or should not do by itself.
 explain_next_steps() {
+	explain_restart
+	[ -z "$sign" ] || explain_signing
+	[ -z "$verify" ] || explain_verifying
+}
+
+explain_restart() {
 	if [ "$(recorded way)" = environment ] && [ -n "${running+is}" ] &&
 		[ "$running" != "$prefix/bin/qmail-remote" ]; then
 		cat <<-END
@@ -104,17 +110,20 @@ explain_next_steps() {
 		Restart qmail to switch the resident signer on.
 		END
 	fi
+}
+
+explain_signing() {
 	command=$bindir/qmail-dk
 	[ "$(readlink "$command")" = "$prefix/bin/qmail-dk" ] || command=$prefix/bin/qmail-dk
-	if [ -n "$sign" ]; then
-		cat <<-END
+	cat <<-END
 
-		Mail of domains that have a key is signed.  To make one, and to see that all is well:
-		  $command keygen DOMAIN
-		  $command check
-		END
-	fi
-	[ -n "$verify" ] || return 0
+	Mail of domains that have a key is signed.  To make one, and to see that all is well:
+	  $command keygen DOMAIN
+	  $command check
+	END
+}
+
+explain_verifying() {
 	if [ -n "$knows_queue" ]; then
 		cat <<-END
 

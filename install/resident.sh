@@ -205,7 +205,17 @@ remove_service() {
 	remove_socket "$(recorded socket)"
 	# Its supervisor may still be writing down that it has ended.
 	rm -rf "$prefix/service" 2>/dev/null || { sleep 2 && rm -rf "$prefix/service"; }
-	[ -z "$(recorded made_user)" ] || userdel "$(recorded made_user)" 2>/dev/null || :
+	[ -z "$(recorded made_user)" ] || remove_service_user "$(recorded made_user)"
+}
+
+remove_service_user() {
+	if command -v userdel >/dev/null; then
+		userdel "$1"
+	elif command -v pw >/dev/null; then
+		pw userdel "$1"
+	else
+		deluser "$1"
+	fi >/dev/null 2>&1 || warn "the user $1 can't be removed, and stays"
 }
 
 # systemd has done that already.

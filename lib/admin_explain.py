@@ -115,10 +115,7 @@ def verdict(protocol, wanted, candidates, loaded):
     if not loaded:
         return (f"{protocol}: not signed: no usable key for "
                 + ", ".join(map(os.fsdecode, candidates)))
-    return f"{protocol}: signed by " + ", ".join(
-        f"d={key.domain.decode()} s={key.selector.decode()} "
-        + ("a=rsa-sha1" if protocol == "domainkeys" else f"a={key.private_key.algorithm}-sha256")
-        for key in loaded)
+    return f"{protocol}: signed by " + ", ".join(outbound.signer(protocol, key) for key in loaded)
 
 
 def settings_lines(in_force):

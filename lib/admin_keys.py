@@ -153,9 +153,7 @@ def free_place(domain, patterns, algorithm):
 
 def checked_selector(selector):
     """The selector, if it is one that can be a file's name.  Raises RequestTrouble."""
-    labels = selector.split(".")
-    if not all(label.isascii() and 0 < len(label) <= 63
-               and not label.encode().translate(None, keys.SELECTOR) for label in labels):
+    if not keys.is_selector(os.fsencode(selector)):
         raise RequestTrouble(f"{selector!r} is not a selector: letters, digits, hyphens, dots")
     return selector
 

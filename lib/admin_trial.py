@@ -67,7 +67,10 @@ def verified_by_program(message, in_force):
 
 
 def run(command, message, environment):
-    """What a program writes for a message; it is run as the signer's user where that can be."""
+    """What a program writes for a message; it is run as the signer's user where that can be.
+
+    All bytes.  Raises OSError, subprocess.SubprocessError.
+    """
     account = admin_account.signers_account() if os.geteuid() == 0 else None
     user = ({"user": account.user, "group": account.group, "extra_groups": []}
             if account else {})

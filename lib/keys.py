@@ -84,7 +84,8 @@ def key_files(domain, patterns, consulted=not_noted):
             if "%" not in pattern:
                 raise KeyTrouble(f"DKSIGN names {pattern}, which does not exist")
             continue
-        check_selector(selector, path)
+        if not is_selector(selector):
+            raise KeyTrouble(f"{fsdecode(path)}: its name can't be a selector")
         found.setdefault(selector, (selector, path) + content)
     return list(found.values())
 
@@ -158,11 +159,10 @@ def read(path, flags=0):
     return data, mode
 
 
-def check_selector(selector, path):
-    """Raises KeyTrouble where a basename can't be a selector (RFC 6376 section 3.1)."""
-    labels = selector.split(b".")
-    if not all(0 < len(label) <= 63 and not label.translate(None, SELECTOR) for label in labels):
-        raise KeyTrouble(f"{fsdecode(path)}: its name can't be a selector")
+def is_selector(name):
+    """Whether bytes can be a selector (RFC 6376 section 3.1)."""
+    return all(0 < len(label) <= 63 and not label.translate(None, SELECTOR)
+               for label in name.split(b"."))
 
 
 def load(domain, files):

@@ -9,7 +9,7 @@ from .errors import SettingTrouble
 from .process import fsdecode, fsencode
 from .settings import PROTOCOLS
 
-LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+NAME_CHARACTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 
 class Plan:
@@ -149,7 +149,10 @@ def sign(header, body, plan, settings, now, large):
 
 
 def load_keys(plan):
-    """-> (keys for DKIM, RSA first; keys for DomainKeys).  Warns of what is wrong with them."""
+    """-> (keys for DKIM, RSA first; keys for DomainKeys).  Warns of what is wrong with them.
+
+    Raises KeyTrouble, CryptoTrouble.
+    """
     from . import maillog
     from .crypto import RSA_LEAST
     dkim_keys = keys.load(*plan.dkim)
@@ -194,11 +197,12 @@ def header_list(value):
     """DKIMHEADERS -> (names to add, names to leave out), bytes.
 
     `+Name` or `Name` adds, `-Name` leaves out; the latter in lower case.
+    Raises SettingTrouble.
     """
     additions, removals = [], []
     for word in value.split():
         name = fsencode(word.lstrip("+-"))
-        if not name or name.translate(None, LETTERS):
+        if not name or name.translate(None, NAME_CHARACTERS):
             raise SettingTrouble(f"DKIMHEADERS: {word!r} is not a header field name")
         if word.startswith("-"):
             removals.append(name.lower())
@@ -211,13 +215,14 @@ def identity(settings):
     """DKIMIDENTITY, the pattern of i=: `@%`, `user@%` or `@sub.%`; b"" for none.
 
     "%" stands for d=, which i= must equal or be below (RFC 6376 section 3.5).
+    Raises SettingTrouble.
     """
     pattern = fsencode(settings["DKIMIDENTITY"])
     local_part, _, domain = pattern.partition(b"@")
     if pattern and not (
             (domain == b"%" or domain.endswith(b".%"))
             and address.is_domain(domain[:-1].lower() + b"example.com")
-            and not local_part.translate(None, LETTERS + b"+")
+            and not local_part.translate(None, NAME_CHARACTERS + b"+")
             and (not local_part or all(local_part.split(b".")))):
         raise SettingTrouble(f"DKIMIDENTITY: {fsdecode(pattern)!r} is not like user@sub.%")
     return pattern
@@ -241,8 +246,13 @@ def described(signature):
     """A signature in the log's words."""
     key, field = signature
     protocol = "domainkeys" if field.startswith(b"DomainKey-") else "dkim"
+    return f"{protocol} {signer(protocol, key)}"
+
+
+def signer(protocol, key):
+    """Who signs by a protocol with a SigningKey: the tags d=, s= and a=, str."""
     algorithm = "rsa-sha1" if protocol == "domainkeys" else key.private_key.algorithm + "-sha256"
-    return (f"{protocol} d={fsdecode(key.domain)} s={fsdecode(key.selector)} a={algorithm}")
+    return f"d={fsdecode(key.domain)} s={fsdecode(key.selector)} a={algorithm}"
 
 
 def signed_copy(fields, fd, settings):

@@ -92,7 +92,10 @@ class Settings:
         return words
 
     def canonicalization(self):
-        """DKIMCANON -> (header, body), as in the c= tag (RFC 6376 section 3.5)."""
+        """DKIMCANON -> (header, body), as in the c= tag (RFC 6376 section 3.5).
+
+        Raises SettingTrouble, as all below do.
+        """
         header, _, body = self["DKIMCANON"].lower().partition("/")
         body = body or "simple"
         if header not in CANONICALIZATIONS or body not in CANONICALIZATIONS:
@@ -171,7 +174,7 @@ def first_line(path):
         return None
     except OSError as error:
         raise SettingTrouble(
-            f"unable to read {path}: {error.strerror}; it must be readable to group qmail"
+            f"unable to read {path}: {error.strerror}; it must be readable to qmail's users"
         ) from error
 
 
