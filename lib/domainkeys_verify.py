@@ -19,15 +19,16 @@ class DomainKeysVerification(Verification):
         self.below = self.header.fields[self.position + 1:]
         # The address first: it is shown even where the tags are no good.
         sender, fault = self.sending_address()
-        if sender is not None and tag_values.domain_name(sender[2]):
+        domain = None if sender is None else tag_values.domain_name(sender[2])
+        if domain:
             self.result.sender_field = sender[0].decode("ascii")
-            self.result.sender_domain = sender[2].decode("ascii")
+            self.result.sender_domain = domain.decode("ascii")
         tags = self.read_tags()
         if fault is not None:
             raise fault
         self.read_terms(tags)
-        name, self.local_part, domain = sender
-        if not tag_values.is_within(domain, self.domain):
+        name, self.local_part, given_domain = sender
+        if not tag_values.is_within(domain or given_domain, self.domain):
             raise Refused("neutral", "G", "d= is not the sending address's domain or above it")
         self.names = None
         if b"h" in tags:

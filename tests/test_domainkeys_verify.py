@@ -135,6 +135,11 @@ SENDERS = [
     (MESSAGE.replace(b"Alice <alice@", b"bob@example.net, alice@"), b"", {}, "neutral"),
     (MESSAGE.replace(b"alice@example.com", b"team: alice@example.com;"), b"", {}, "neutral"),
     (MESSAGE.replace(b"alice@", b"a" * 17000 + b"@"), b"", {}, "neutral"),
+    (MESSAGE.replace(b"example.com", "exämple.com".encode()), b"", {"d": "xn--exmple-cua.com"},
+     "pass"),
+    (MESSAGE.replace(b"example.com", "exämple.com".encode()), b"", {}, "neutral"),
+    (MESSAGE.replace(b"example.com", b"ex\xe4mple.com"), b"", {}, "neutral"),
+    (MESSAGE.replace(b"alice@", b"alice@a!b."), b"", {}, "pass"),   # no host has such a name
 ]
 
 
