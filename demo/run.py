@@ -6,7 +6,6 @@ The exit code is 0 only if the message arrived as it was sent, with signatures
 of both kinds that pass.
 """
 
-import base64
 import contextlib
 import email.utils
 import os
@@ -18,11 +17,9 @@ CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Under -I, Python does not look for modules beside the script.
 sys.path.insert(0, CHECKOUT)
 
-from cryptography.hazmat.primitives import serialization    # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import rsa   # noqa: E402
-
 from demo import (Failure, delivery, dns_server, receipt,   # noqa: E402
                   smtp_sink, verification)
+from lib import admin_records, crypto                       # noqa: E402
 
 DOMAIN = "example.com"
 SELECTOR = "demo"
@@ -92,21 +89,16 @@ def demonstrate():
 
 def make_key(scratch):
     """Writes the private key where DKSIGN looks for it -> the text of its DNS record."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = crypto.generate_private_key("rsa", 2048)
     directory = os.path.join(scratch, "keys", DOMAIN)
     os.makedirs(directory)
-    write(directory, SELECTOR, key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption()))
-    public = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return "v=DKIM1; k=rsa; p=" + base64.b64encode(public).decode("ascii")
+    write(directory, SELECTOR, pem)
+    return admin_records.key_text(crypto.load_private_key(pem))
 
 
 def zone(record):
-    """The zone of DOMAIN: its one key record, in strings of at most 255 bytes."""
-    strings = " ".join(f'"{record[at:at + 255]}"' for at in range(0, len(record), 255))
-    return f"{SELECTOR}._domainkey.{DOMAIN}. 300 IN TXT {strings}\n"
+    """The zone of DOMAIN: its one key record."""
+    return admin_records.bind(admin_records.key_name(SELECTOR, DOMAIN), record) + "\n"
 
 
 def queued_message():
