@@ -4,7 +4,6 @@
 import posix
 
 from . import message, spool
-from .authentication_results import may_pretend
 
 # Keeps a first line that starts with a blank from continuing the field above it.
 SEPARATOR = b"X-No-Header-Field:\n"
@@ -21,15 +20,25 @@ def write(target, added, header, removable, source):
     spool.write(target, added)
     if posix.pread(source, 1, 0) in (b" ", b"\t"):
         spool.write(target, SEPARATOR)
-    read = 0
-    for part in message.long_header(source) if header.too_long else (header,):
-        if isinstance(part, message.LongField):
-            if not may_pretend(part, message.chunks(source, read, part.size)):
-                copy(target, message.chunks(source, read, part.size))
-            read += part.size
-        else:
-            read += write_fields(target, part.fields, frozenset(removable(part)))
+    if header.too_long:
+        read = write_long_header(target, removable, source)
+    else:
+        read = write_fields(target, header.fields, frozenset(removable(header)))
     copy(target, message.chunks(source, read))
+
+
+def write_long_header(target, removable, source):
+    """Writes the header of source, in parts -> how many bytes it has.  As write()."""
+    from .authentication_results import may_pretend     # few messages need it
+    read = 0
+    for part in message.long_header(source):
+        if isinstance(part, message.Header):
+            read += write_fields(target, part.fields, frozenset(removable(part)))
+            continue
+        if not may_pretend(part, message.chunks(source, read, part.size)):
+            copy(target, message.chunks(source, read, part.size))
+        read += part.size
+    return read
 
 
 def write_fields(target, fields, removed):
