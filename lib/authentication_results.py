@@ -20,7 +20,12 @@ AFTER_ID = (b"", b" ", b"\t", b"\r", b"\n", b"(", b";")    # or it goes on, for 
 # Letters that Python's re.IGNORECASE or str.lower() takes for ASCII ones.
 LOOK_ALIKES = [(letter.encode(), plain) for letter, plain in (
     ("\N{LATIN SMALL LETTER LONG S}", b"s"), ("\N{LATIN SMALL LETTER DOTLESS I}", b"i"),
-    ("\N{KELVIN SIGN}", b"k"))]
+    ("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", b"i"), ("\N{KELVIN SIGN}", b"k"))]
+
+# What else is the end of a line for Python's str.splitlines(): NEL, LS, PS, also as Latin-1.
+MORE_LINE_ENDS = ("\x85".encode(), "\u2028".encode(), "\u2029".encode(), b"\x85")
+NO_NAME = bytes(set(range(256)) - set(message.FIELD_NAME))
+NO_START = NO_NAME.replace(b":", b"")
 
 LONGEST_REASON = 200    # characters
 LONGEST_NAME = 64       # bytes, of ours with such letters
@@ -93,7 +98,7 @@ def is_ours(name, content, authserv_id):
     Some readers, and notqmail 1.09 when it sends the message on, take a CR for
     the end of a line: then so may a field that comes to light in another one.
     """
-    return pretends(name, content, authserv_id) or b"\r" in content and any(
+    return pretends(name, content, authserv_id) or any(
         pretends(*hidden, authserv_id) for hidden in hidden_fields(content))
 
 
@@ -105,41 +110,50 @@ def may_pretend(field, content):
     """
     if field.name in (NAME, STATUS_NAME):
         return True
-    start = None if field.name else b""     # of a line that is no field
+    start = b""         # of a line that is no field
     held = b""
-    has_cr = has_name = False
+    has_line_end = has_name = False
     for chunk in content:
-        if start == b"":
-            start = lower(chunk.partition(b":")[0].strip(CONTROLS))
-        has_cr = has_cr or b"\r" in chunk
+        if not field.name and b":" not in start and len(start) < LONGEST_NAME:
+            start += lower(chunk).translate(None, NO_START)
+        has_line_end = has_line_end or with_all_line_ends(chunk) != chunk
         text = lower(held + chunk)
         has_name = has_name or NAME in text or STATUS_NAME in text
         held = chunk[-LONGEST_NAME:]
-    return has_cr and has_name or start in (NAME, STATUS_NAME)
+    return has_line_end and has_name or start.partition(b":")[0] in (NAME, STATUS_NAME)
 
 
 def hidden_fields(content):
-    """The fields that a field has where each CR in it ends a line; [] without a name of ours.
+    """The fields that a field has where all that may end a line does; [] without a name of ours.
 
     Empty lines are left out: a million of them as fields takes seconds, and 100 MB.
     """
     lowered = lower(content)
     if NAME not in lowered and STATUS_NAME not in lowered:
         return []
-    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lines = with_all_line_ends(content)
+    if lines == content:
+        return []
     while b"\n\n" in lines:
         lines = lines.replace(b"\n\n", b"\n")
     return message.parse_header(lines, True).fields
+
+
+def with_all_line_ends(content):
+    """As message.with_all_line_ends(), beyond ASCII."""
+    for line_end in MORE_LINE_ENDS:
+        content = content.replace(line_end, b"\n")
+    return message.with_all_line_ends(content)
 
 
 def pretends(name, content, authserv_id):
     """Whether a field pretends to be ours, by its name and value.
 
     Readers differ on lines that are no fields (name b""), so these count by
-    what stands before their colon.
+    what stands before their colon, and can be part of a name.
     """
     if not name:
-        name = lower(content.partition(b":")[0].strip(CONTROLS))
+        name = lower(content.partition(b":")[0]).translate(None, NO_NAME)
     if name == NAME:
         return claims(content.partition(b":")[2], authserv_id)
     return name == STATUS_NAME
@@ -156,9 +170,21 @@ def claims(content, authserv_id):
     found = claimed_id(content)
     if found is not None:
         return found.lower().rstrip(b".") == wanted
-    return (is_disguised(content)
-            or any(wanted in text.translate(None, b"\\" + BLANKS).lower()
-                   for text in (content, without_comments(content))))
+    return is_disguised(content) or any(
+        mentions(text.replace(b"\\", b"").lower(), wanted)
+        for text in (content, without_comments(content)))
+
+
+def mentions(text, name):
+    """Whether a name is anywhere in the value (bytes, lower case) of a field.
+
+    Microsoft's have no authserv-id but begin with a result, and have other
+    domains behind it: there it must stand alone.
+    """
+    method, equals, _ = text.lstrip(BLANKS).partition(b"=")
+    if equals and method and not method.translate(None, TOKEN):
+        return name in text.replace(b";", b" ").split()
+    return name in text.translate(None, BLANKS)
 
 
 def is_disguised(content):

@@ -140,6 +140,9 @@ class DkimVerification(Verification):
         hashed.update(canonical(without_signature(self.field))[:-2])
         return hashed
 
+    def covered(self):
+        return [field for _, field in self.selected]
+
     def check_policy(self, key):
         """What verifies but is not accepted.  Raises Refused."""
         if self.hash_name == "sha1":

@@ -95,6 +95,9 @@ class DomainKeysVerification(Verification):
         listed = listed_order(self.below, self.names)
         return [of_message] if listed == of_message else [of_message, listed]
 
+    def covered(self):
+        return self.orders()[0]
+
     @property
     def hashed(self):
         """The hash object of the message's own order."""
@@ -146,13 +149,16 @@ def listed_order(fields, names):
     for name, field in fields:
         if name in left:
             left[name].append(field)
-    mentions = {name: names.count(name) for name in left}
+    mentions = dict.fromkeys(left, 0)
+    for name in names:
+        mentions[name] += 1
     found = []
     for name in reversed(names):
         mentions[name] -= 1
-        taken = left[name][-1:] if mentions[name] else left[name]
-        left[name] = left[name][:-1] if mentions[name] else []
-        found += reversed(taken)
+        while left[name]:
+            found.append(left[name].pop())
+            if mentions[name]:
+                break
     return found[::-1]
 
 

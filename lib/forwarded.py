@@ -17,6 +17,10 @@ DOMAIN = b"header.d="
 LONGEST_DOMAIN = 253        # bytes
 PLAIN = address.LETTERS_DIGITS_HYPHEN + b"._"
 
+# Labels below a country's, under which others register their domains.
+REGISTRIES = frozenset(b"ac co com ed edu go gob gov gv id ltd me mil ne net nhs nic nom or org plc "
+                       b"sch".split())
+
 
 def withheld(candidates, header, has_cr, settings):
     """Those of the domains that must not answer for the message; list of bytes.
@@ -34,9 +38,20 @@ def withheld(candidates, header, has_cr, settings):
     claimed = claimed_domains(header)
     if claimed is None:
         return candidates
-    unproven = set(claimed) - related(claimed, passed)
-    found = related(candidates, unproven)
-    return [domain for domain in candidates if domain in found]
+    unproven = {organization(domain) for domain in set(claimed) - related(claimed, passed)}
+    return [domain for domain in candidates if organization(domain) in unproven]
+
+
+def organization(domain):
+    """The domain under which all are one's own, as far as its name tells (bytes).
+
+    Receivers take a signature of any of them for the author's own (relaxed
+    alignment, RFC 7489 section 3.1.1), by a list of all registries.  One that is
+    not known here only costs a signature.
+    """
+    labels = domain.split(b".")[-3:]
+    is_registry = len(labels[-1]) == 2 and labels[-2:-1] and labels[-2] in REGISTRIES
+    return b".".join(labels if is_registry else labels[-2:])
 
 
 def passing_domains(header, authserv_id):
@@ -72,8 +87,7 @@ def claimed_domains(header):
 def related(domains, others):
     """The set of those domains that are one of the others, below one, or above one.
 
-    Receivers take a signature of such a domain for the author's own (relaxed
-    alignment, RFC 7489 section 3.1.1).  A message may claim 100,000 domains.
+    A message may claim 100,000 domains.
     """
     domains, others = set(domains), set(others)
     above = {name for other in others for name in with_ancestors(other) if name in domains}

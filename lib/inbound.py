@@ -47,7 +47,7 @@ def has_signature(header):
 
 
 def examine(header, body, limits, lookup, now):
-    """Examination of a message.  Raises CryptoTrouble, and what body raises.
+    """Examination of a message.  Raises what body and lookup raise.
 
     header: message.Header; body: iterator over chunks, LF line ends
     limits: Limits; now: seconds since 1970

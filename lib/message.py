@@ -20,6 +20,9 @@ FIELD_NAME = bytes(c for c in range(33, 127) if c not in b":;")
 # Which verifiers take for the end of the text, or for a blank.
 DISPUTED = (b"\0", b"\v", b"\f")
 
+# CR, and what else ends a line for Python's str.splitlines(), in ASCII.
+LINE_ENDS_TO_LF = bytes.maketrans(b"\r\v\f\x1c\x1d\x1e", b"\n" * 6)
+
 
 class Header:
     """The header of a message.
@@ -30,37 +33,56 @@ class Header:
     too_long: whether it is over HEADER_LIMIT, so that fields is empty
     """
 
-    __slots__ = ("fields", "flaw", "body_follows", "too_long")
+    __slots__ = ("fields", "flaw", "body_follows", "too_long", "known_disputed")
 
     def __init__(self, fields, flaw, body_follows, too_long=False):
         self.fields = fields
         self.flaw = flaw
         self.body_follows = body_follows
         self.too_long = too_long
+        self.known_disputed = None
 
     def named(self, name):
         """The fields of one name (lower-case bytes), in order."""
         return [field for field_name, field in self.fields if field_name == name]
 
-    def hides_fields(self):
-        """Whether another field begins behind a CR in one, or the header ends there.
+    def disputed(self):
+        """Index of the first field in which some readers find another, or the header's end.
 
-        Some readers take a CR for the end of a line.
+        At a line that is no field or has a blank before its colon, and behind
+        what they take for the end of a line.  None if there is none.
         """
-        return any(b"\r" in field and hides_field(field) for _, field in self.fields)
+        if self.known_disputed is None:
+            self.known_disputed = self.first_disputed()
+        return self.known_disputed if self.known_disputed >= 0 else None
+
+    def first_disputed(self):
+        """The same, but -1 if there is none."""
+        on_top = True
+        for index, (name, field) in enumerate(self.fields):
+            if is_disputed(name, field) and not (on_top and is_mbox_separator(field)):
+                return index
+            on_top = on_top and name == b"received"
+        return -1
 
 
-def hides_field(field):
-    """Whether another field begins in it, or the header ends, where a CR is the end of a line."""
-    lines = field.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if b"\n\n" in lines or lines.startswith(b"\n"):
+def is_disputed(name, field):
+    """Whether some readers find more in a field than one, or the end of the header."""
+    if not name or field[len(name):len(name) + 1] != b":":
         return True
-    for number, line in enumerate(io.BytesIO(lines)):
-        name, colon, _ = line.partition(b":")
-        name = name.rstrip(b" \t")
-        if number and colon and name and not name.translate(None, FIELD_NAME):
-            return True
-    return False
+    lines = with_all_line_ends(field)
+    return lines != field and any(line[:1] not in (b" ", b"\t")
+                                  for number, line in enumerate(io.BytesIO(lines)) if number)
+
+
+def with_all_line_ends(text):
+    """The text with LF in the place of all that a reader may take for the end of a line."""
+    return text.replace(b"\r\n", b"\n").translate(LINE_ENDS_TO_LF)
+
+
+def is_mbox_separator(field):
+    """Whether a field is the line that mbox has above a message, which readers know."""
+    return field.startswith((b"From ", b">From ")) and len(with_all_line_ends(field).splitlines()) == 1
 
 
 def chunks(fd, start=0, length=None):

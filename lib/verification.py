@@ -130,7 +130,7 @@ class Verification:
         outcome.test_mode = record.test_mode
         try:
             self.verify(record)
-            self.check_line_ends()
+            self.check_readers()
         except Refused as refused:
             outcome.status, outcome.letter = refused.status, refused.letter
             outcome.reason = refused.reason
@@ -140,13 +140,20 @@ class Verification:
         """Verifies with one KeyRecord.  Raises Refused."""
         raise NotImplementedError
 
-    def check_line_ends(self):
-        """Raises Refused where a CR in the header has another field, or a body, behind it.
+    def check_readers(self):
+        """Raises Refused where some readers may show what is not signed as a field or the body."""
+        first = self.header.disputed()
+        if first is None:
+            return
+        covered = frozenset(self.covered())
+        if any(field not in covered for index, (_, field) in enumerate(self.header.fields)
+               if index >= first and index != self.position):
+            raise Refused("policy", "B", "some readers end the header, or find other fields, where "
+                          "it is not signed")
 
-        Some readers would show those, perhaps from a field that is not signed.
-        """
-        if self.header.hides_fields():
-            raise Refused("policy", "B", "a CR in the header hides a field or a body")
+    def covered(self):
+        """The header fields that are signed; list of bytes."""
+        raise NotImplementedError
 
     def public_key(self, record):
         """What check_signature() takes, of a KeyRecord.  Raises Refused."""

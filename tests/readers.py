@@ -21,7 +21,7 @@ DECODER = email.parser.BytesHeaderParser(policy=email.policy.default)
 
 # (what ends a line, what folds it)
 LINE_ENDS = [(re.compile(line_end), re.compile(rf"(?:{line_end})(?=[ \t])"))
-             for line_end in ("\n", "\r\n|\r|\n")]
+             for line_end in ("\n", "\r\n|\r|\n", "\r\n|[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")]
 
 
 def authserv_ids(header):

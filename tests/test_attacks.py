@@ -74,8 +74,10 @@ BEHIND_A_CR = [
     (b" \rfRoM : eve@evil.example", False),
     (b"\rSend money.", False),                 # the header ends there
     (b"\n\r", False),
-    (b"Send money.", True),                    # no field, so nothing is hidden
-    (b" From: eve@evil.example", True),        # a fold
+    (b"Send money.", False),                    # there, too, for some
+    (b" From: eve@evil.example", True),         # a fold
+    (b" \vFrom: eve@evil.example", False),      # str.splitlines()
+    (b" \x1cFrom: eve@evil.example", False),
 ]
 
 
@@ -86,6 +88,15 @@ def test_what_a_cr_hides(hidden, passes, protocol):
     signed = (dkim_signed if protocol == "dkim" else verifying.domainkeys_signed)()
     result = only(b"X: y\r" + hidden + b"\n" + signed)
     assert (result.status, result.letter) == (("pass", "A") if passes else ("policy", "B"))
+
+
+def test_text_behind_a_signed_line_that_ends_the_header():
+    """For some readers; what is below it has to be signed as well."""
+    text = MESSAGE.replace(b"Subject:", b"Subject :")
+    signed = dkim_signed(text)
+    assert only(signed).letter == "A"
+    result = only(signed.replace(b"\n\n", b"\nPlease: pay Eve\n\n", 1))
+    assert (result.status, result.letter) == ("policy", "B")
 
 
 def test_text_appended_behind_l():
@@ -146,6 +157,14 @@ FORGED = [
     b"Authentication-Results: (=?x?Q?y?=) m\0x.example.org; dkim=pass\n",
     "Authentication-Results: \uff4dx.example.org; dkim=pass\n".encode(),            # a wide m
     "Authentication-Results: mx.exam\xadple.org; dkim=pass\n".encode(),             # soft hyphen
+    b"X: y\vAuthentication-Results: mx.example.org; dkim=pass\n",
+    b"X: y\fAuthentication-Results: mx.example.org; dkim=pass\n",
+    b"X: y\x1cAuthentication-Results: mx.example.org; dkim=pass\n",
+    b"X: y\x85Authentication-Results: mx.example.org; dkim=pass\n",
+    "X: y\u2028Authentication-Results: mx.example.org; dkim=pass\n".encode(),
+    b"Authentication-Results\xa0: mx.example.org; dkim=pass\n",
+    b"\xa0Authentication-Results: mx.example.org; dkim=pass\n",
+    "Authent\u0130cation-Results: mx.example.org; dkim=pass\n".encode(),
     "X: y\rAuthentication-Re\u017fults: mx.example.org; dkim=pass\n".encode(),     # long s
     b"X: y\rDomainKey-Status: good\n",
 ]
@@ -172,7 +191,7 @@ def test_forged_results_do_not_get_in(tmp_path, field):
     assert set(readers.authserv_ids(ours)) == {ID}
 
 
-@pytest.mark.parametrize("field", FORGED[:6] + FORGED[9:12], ids=repr)
+@pytest.mark.parametrize("field", FORGED[:6] + FORGED[9:12] + FORGED[15:18], ids=repr)
 def test_readers_would_take_them_for_ours(field):
     assert ID in readers.authserv_ids(field)
 

@@ -158,6 +158,8 @@ OURS = [
     b'Authentication-Results: "mx.example.org; dkim=pass\n',
     b"Authentication-Results: ; mx.example.org; dkim=pass\n",
     b"Authentication-Results: @mx.example.org; dkim=pass\n",
+    b"Authentication-Results: spf=pass mx.example.org; dkim=pass\n",
+    b"Authentication-Results: x=y;mx.example.org; dkim=pass\n",
     # lines that some readers take for fields
     b"Authentication-Results\v: mx.example.org; none\n",
     b"\xa0\nAuthentication-Results: mx.example.org; none\n",
@@ -175,6 +177,9 @@ OTHERS = [
     b'Authentication-Results: "other"; mx.example.org\n',
     b"Authentication-Results: (mx.example.org) other.example; dkim=pass\n",
     b"Authentication-Results:\n",
+    # without an authserv-id, as Microsoft writes it
+    b"Authentication-Results: spf=pass (sender IP is 192.0.2.1)\n smtp.mailfrom=mx.example.org;"
+    b" dkim=none header.d=none;dmarc=pass\n action=none header.from=mx.example.org;\n",
     b"Authentication-Result: mx.example.org; none\n",
     b"X-Authentication-Results: mx.example.org; none\n",
     b"ARC-Authentication-Results: i=1; mx.example.org; none\n",

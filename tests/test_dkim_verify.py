@@ -279,8 +279,15 @@ CHANGES = [
     (lambda text: b"From: carol@example.net\n" + text, "policy"),
     (lambda text: text.replace(b"From: ", b"Fron: "), "permerror"),
     (lambda text: b"From mbox line\n" + text, "pass"),
-    (lambda text: b" a fold at the start\n" + text, "pass"),
-    (lambda text: text.replace(b"\nTo:", b"\nno field\nTo:"), "pass"),
+    (lambda text: b">From mbox line\n" + text, "pass"),
+    (lambda text: b"Received: by us\nFrom mbox line\n" + text, "pass"),
+    # Some readers end the header there, and show the rest as the body.
+    (lambda text: b"From mbox line\rFrom: carol@example.net\n" + text, "policy"),
+    (lambda text: b"From mbox line\n From: carol@example.net\n" + text, "policy"),
+    (lambda text: b"From mbox line\nFrom mbox line\n" + text, "policy"),
+    (lambda text: b" a fold at the start\n" + text, "policy"),
+    (lambda text: text.replace(b"\nTo:", b"\nno field\nTo:"), "policy"),
+    (lambda text: text.replace(b"\nTo:", b"\nX : y\nTo:"), "policy"),
 ]
 
 

@@ -234,6 +234,8 @@ def test_a_line_that_is_no_field_is_covered_without_h():
     text = MESSAGE.replace(b"To:", b"no field\nTo:")
     assert only(domainkeys_signed(text, c="nofws")).status == "pass"
     assert only(domainkeys_signed(text).replace(b"no field", b"on field")).status == "fail"
+    assert only(domainkeys_signed(text, h="from:to:subject")).status == "policy"
+    assert only(b"no field\n" + domainkeys_signed()).status == "policy"
 
 
 def test_all_that_is_shown_of_a_signature():

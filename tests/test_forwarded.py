@@ -55,6 +55,7 @@ UNPROVEN = {
     "From, envelope below it": (FORGED, ENVELOPE, []),
     "From below our domain": (mail("boss@sub.example.com"), "x@example.net", []),
     "From above the envelope's": (mail("boss@example.com"), "x@deep.lists.example.com", []),
+    "From beside the envelope's": (mail("boss@hr.example.com"), ENVELOPE, []),
     "Sender": (mail("x@example.net", "boss@example.com"), "x@example.net", []),
     "two in From": (mail("x@example.net, boss@example.com"), "boss@example.com", []),
     "two From fields": (b"From: x@example.net\n" + FORGED, "boss@example.com", []),
@@ -74,6 +75,19 @@ def test_unproven(signer, case):
     text, envelope_sender, expected = UNPROVEN[case]
     queued = received(text, {})
     assert signing_domains(signer.sign(queued, envelope_sender), queued) == expected
+
+
+# domain -> the one under which all are one's own
+ORGANIZATIONS = {
+    "example.com": "example.com", "a.b.example.com": "example.com", "com": "com",
+    "a.example.co.uk": "example.co.uk", "example.co.uk": "example.co.uk", "co.uk": "co.uk",
+    "a.bmw.example.de": "example.de", "hr.bmw.de": "bmw.de", "a.co.example": "co.example",
+}
+
+
+@pytest.mark.parametrize("domain", ORGANIZATIONS)
+def test_organization(domain):
+    assert forwarded.organization(domain.encode()) == ORGANIZATIONS[domain].encode()
 
 
 # domains, others -> the related ones among the domains

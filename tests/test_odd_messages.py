@@ -87,9 +87,10 @@ TABLE = [
     ("field of 1 MB", FROM + b"Subject: " + b"x" * 1000000 + b"\n" + BODY, UNSIGNED),
     ("10,000 Received", b"".join(b"Received: from a by b\n\tid %d\n" % i for i in range(10000))
      + MESSAGE, ALL),
-    ("10,000 other fields", b"".join(b"X-%d: x\n" % i for i in range(10000)) + MESSAGE, DKIM),
+    ("10,000 other fields", b"".join(b"X-%d: x\n" % i for i in range(10000)) + MESSAGE, ALL),
     ("10,000 To", b"".join(b"To: a%d@example.net\n" % i for i in range(10000)) + MESSAGE, UNSIGNED),
-    ("700 To", b"".join(b"To: a%d@example.net\n" % i for i in range(700)) + MESSAGE, ALL),
+    ("700 To", b"".join(b"To: a%d@example.net\n" % i for i in range(700)) + MESSAGE, DKIM),
+    ("300 To", b"".join(b"To: a%d@example.net\n" % i for i in range(300)) + MESSAGE, ALL),
     # Bodies
     ("NUL", HEADER + b"\na\0b\n\0\n", ALL),
     ("every byte", HEADER + b"\n" + ALL_BYTES + b"\n" + ALL_BYTES[::-1] + b"\n", ALL),
