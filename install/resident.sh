@@ -68,17 +68,21 @@ decide_service() {
 # Who may enter its directory may use the server, so that holds nothing else.
 check_socket() {
 	flaw=''
-	case $supervisor,$socket in
-	*,*,* | *[!A-Za-z0-9/._@+,-]*) flaw="only letters, digits and / . _ @ + - serve" ;;
-	*/../* | *//* | */) flaw="that is no plain path" ;;
-	systemd,*)
-		case ${socket_directory#/run/} in
-		*/*) flaw="under systemd its directory must be one of its own, right in /run" ;;
-		esac
-		;;
-	*,/*/*/*) ;;
-	*) flaw="the socket must be in a directory of its own" ;;
+	case $socket in
+	*[!A-Za-z0-9/._@+-]*) flaw="only letters, digits and / . _ @ + - serve" ;;
+	*/./* | */../* | */. | */.. | *//* | */) flaw="that is no plain path" ;;
 	esac
+	if [ -n "$flaw" ]; then
+		:
+	elif [ "$supervisor" = systemd ]; then
+		[ "$socket_directory" = "/run/${socket_directory##*/}" ] ||
+			flaw="under systemd its directory must be right in /run"
+	else
+		case ${socket#/var} in		# what is right in there is shared, too
+		/*/*/*) ;;
+		*) flaw="the socket must be in a directory of its own" ;;
+		esac
+	fi
 	[ -z "$flaw" ] ||
 		fail "$qmail/control/dkserver: $socket: $flaw; remedy: remove that file, for" \
 			"/run/qmail-dk/verify.sock is the default"
@@ -124,6 +128,7 @@ place_service_file() {
 
 # What the service is made of, under the prefix.
 prepare_service() {
+	last_socket=$(recorded socket)
 	made_user=$(recorded made_user)
 	make_service_user
 	directory=$prefix/service/$SERVICE
@@ -145,6 +150,7 @@ switch_on_service() {
 	systemd) switch_on_unit ;;
 	*) switch_on_link ;;
 	esac
+	[ -n "$dry_run" ] || [ "${last_socket:-$socket}" = "$socket" ] || remove_socket "$last_socket"
 }
 
 switch_on_unit() {
@@ -208,6 +214,7 @@ remove_service() {
 	[ -z "$(recorded made_user)" ] || remove_service_user "$(recorded made_user)"
 }
 
+# Whom make_service_user has made.
 remove_service_user() {
 	if command -v userdel >/dev/null; then
 		userdel "$1"
@@ -218,7 +225,7 @@ remove_service_user() {
 	fi >/dev/null 2>&1 || warn "the user $1 can't be removed, and stays"
 }
 
-# systemd has done that already.
+# Under systemd there is none left.
 remove_socket() {
 	[ ! -S "$1" ] || rm -f "$1"
 	rmdir "${1%/*}" 2>/dev/null || :

@@ -116,7 +116,7 @@ write_record() {
 	verify=$verify
 	verifying_python=$verifying_python
 	queue_original=${replace_queue:+$qmail/bin/qmail-queue.orig}
-	resident=${resident_signer:-$resident_server}
+	resident=$resident
 	rspawn=${resident_signer:+$qmail/bin/qmail-rspawn}
 	concurrency=$concurrency
 	service=${resident_server:+$supervisor}

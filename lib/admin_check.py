@@ -3,7 +3,6 @@
 
 import contextlib
 import os
-import pathlib
 import stat
 import time
 
@@ -157,15 +156,34 @@ def permission_findings(path):
     if state.st_mode & stat.S_IROTH:
         findings.append(Finding(WARN, file, "others can read it", f"chmod o= {file}"))
     findings += owner_findings(file, state)
-    directories = [directory for name in (path, file) for directory in pathlib.Path(name).parents]
-    for directory in map(str, dict.fromkeys(directories)):
+    for directory in directories_on_the_way(path):
         state = os.stat(directory)
-        if directory in (os.path.dirname(path), os.path.dirname(file)):
+        if directory in map(os.path.realpath, (os.path.dirname(path), os.path.dirname(file))):
             findings += writing_findings(directory, state)
         elif not state.st_mode & stat.S_ISVTX:
             findings += replacing_findings(directory, state)
         findings += owner_findings(directory, state)
     return findings or [Finding(OK, path, "nobody else can read or change it")]
+
+
+def directories_on_the_way(path):
+    """The directories that are gone through to open a file that is there, links followed."""
+    found = []
+    here, left = "/", os.path.abspath(path).split("/")[::-1]
+    while left:
+        name = left.pop()
+        if name == "..":
+            here = os.path.dirname(here)
+        elif name not in ("", "."):
+            found.append(here)
+            place = os.path.join(here, name)
+            if not os.path.islink(place):
+                here = place
+                continue
+            target = os.readlink(place)
+            here = "/" if target.startswith("/") else here
+            left += target.split("/")[::-1]
+    return list(dict.fromkeys(found))
 
 
 def writing_findings(name, state):

@@ -22,7 +22,9 @@ LOOK_ALIKES = [(letter.encode(), plain) for letter, plain in (
     ("\N{LATIN SMALL LETTER LONG S}", b"s"), ("\N{LATIN SMALL LETTER DOTLESS I}", b"i"),
     ("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", b"i"), ("\N{KELVIN SIGN}", b"k"))]
 
-# What else is the end of a line for Python's str.splitlines(): NEL, LS, PS, also as Latin-1.
+# What is the end of a line for Python's str.splitlines(), in ASCII and beyond: NEL (in
+# Latin-1, too), LS, PS.
+LINE_ENDS_TO_LF = bytes.maketrans(b"\r\v\f\x1c\x1d\x1e", b"\n" * 6)
 MORE_LINE_ENDS = ("\x85".encode(), "\u2028".encode(), "\u2029".encode(), b"\x85")
 NO_NAME = bytes(set(range(256)) - set(message.FIELD_NAME))
 NO_START = NO_NAME.replace(b":", b"")
@@ -119,7 +121,7 @@ def may_pretend(field, content):
         has_line_end = has_line_end or with_all_line_ends(chunk) != chunk
         text = lower(held + chunk)
         has_name = has_name or NAME in text or STATUS_NAME in text
-        held = chunk[-LONGEST_NAME:]
+        held = (held + chunk)[-LONGEST_NAME:]
     return has_line_end and has_name or start.partition(b":")[0] in (NAME, STATUS_NAME)
 
 
@@ -140,10 +142,10 @@ def hidden_fields(content):
 
 
 def with_all_line_ends(content):
-    """As message.with_all_line_ends(), beyond ASCII."""
+    """The content with LF in the place of all that a reader may take for the end of a line."""
     for line_end in MORE_LINE_ENDS:
         content = content.replace(line_end, b"\n")
-    return message.with_all_line_ends(content)
+    return content.translate(LINE_ENDS_TO_LF)
 
 
 def pretends(name, content, authserv_id):

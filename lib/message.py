@@ -20,9 +20,6 @@ FIELD_NAME = bytes(c for c in range(33, 127) if c not in b":;")
 # Which verifiers take for the end of the text, or for a blank.
 DISPUTED = (b"\0", b"\v", b"\f")
 
-# CR, and what else ends a line for Python's str.splitlines(), in ASCII.
-LINE_ENDS_TO_LF = bytes.maketrans(b"\r\v\f\x1c\x1d\x1e", b"\n" * 6)
-
 
 class Header:
     """The header of a message.
@@ -49,8 +46,8 @@ class Header:
     def disputed(self):
         """Index of the first field in which some readers find another, or the header's end.
 
-        At a line that is no field or has a blank before its colon, and behind
-        what they take for the end of a line.  None if there is none.
+        At a line that is no field or has a blank before its colon, and behind a
+        CR.  None if there is none.
         """
         if self.known_disputed is None:
             self.known_disputed = self.first_disputed()
@@ -70,19 +67,19 @@ def is_disputed(name, field):
     """Whether some readers find more in a field than one, or the end of the header."""
     if not name or field[len(name):len(name) + 1] != b":":
         return True
-    lines = with_all_line_ends(field)
-    return lines != field and any(line[:1] not in (b" ", b"\t")
-                                  for number, line in enumerate(io.BytesIO(lines)) if number)
-
-
-def with_all_line_ends(text):
-    """The text with LF in the place of all that a reader may take for the end of a line."""
-    return text.replace(b"\r\n", b"\n").translate(LINE_ENDS_TO_LF)
+    return b"\r" in field and any(
+        line[:1] not in (b" ", b"\t")
+        for number, line in enumerate(io.BytesIO(cr_made_lf(field))) if number)
 
 
 def is_mbox_separator(field):
     """Whether a field is the line that mbox has above a message, which readers know."""
-    return field.startswith((b"From ", b">From ")) and len(with_all_line_ends(field).splitlines()) == 1
+    return field.startswith((b"From ", b">From ")) and cr_made_lf(field).count(b"\n") == 1
+
+
+def cr_made_lf(text):
+    """The text with each CR LF and each lone CR made LF."""
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def chunks(fd, start=0, length=None):
@@ -123,7 +120,7 @@ def without_cr(text):
         if b"\r" in chunk:
             if chunk.endswith(b"\r"):
                 chunk, held = chunk[:-1], b"\r"
-            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            chunk = cr_made_lf(chunk)
         yield chunk
     if held:
         yield b"\n"

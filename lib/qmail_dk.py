@@ -43,8 +43,8 @@ def keygen(options, in_force):
 
 def make_next(place, options):
     """Makes the key that is to sign next, as the options say -> its keys.SigningKey."""
-    return admin_keys.make_next(place, options.type, options.bits, options.selector,
-                                options.group)
+    return admin_keys.make_next(place, options.type, options.bits or admin_check.ADVISED_BITS,
+                                options.selector, options.group)
 
 
 def print_next_step(key):
@@ -109,7 +109,7 @@ def rotate(options, in_force):
     if options.force and not options.activate:
         raise RequestTrouble("--force goes with --activate")
     if (options.activate or options.retire) and (
-            options.selector or options.group or options.bits != admin_check.ADVISED_BITS):
+            options.selector or options.group or options.bits):
         raise RequestTrouble("--selector, --bits and --group are for making the next key")
     place = admin_rotate.place_to_rotate(domain, in_force["DKSIGN"], options.type)
     if options.retire:
@@ -180,7 +180,7 @@ def verify(options, in_force):
     """Explains the signatures of the message on standard input."""
     require_packages()
     from lib import admin_verify, inbound
-    header, body = message_on(spool.from_start(0))
+    header, body = message.split(text_of(spool.from_start(0)))
     limits = inbound.Limits(in_force.number("DKRSAMIN", "bits"))
     lines, passes = admin_verify.explain(header, body, limits, resolver(in_force),
                                          int(time.time()))
@@ -194,8 +194,8 @@ def why(options, in_force):
     has_cr = False
     if name == STREAM or os.path.isfile(name):
         fd = spool.from_start(0) if name == STREAM else os.open(name, os.O_RDONLY)
-        header, _ = message_on(fd)
-        has_cr = has_odd_cr(fd)
+        header, _ = message.split(message.without_cr(message.chunks(fd)))
+        has_cr = message.has_cr(fd) and not is_saved_with_crlf(fd)
     elif "/" in name:
         raise RequestTrouble(f"{name} is not a file")
     else:
@@ -206,15 +206,22 @@ def why(options, in_force):
     return 0 if signs else 1
 
 
-def message_on(fd):
-    """-> (message.Header, body) of the message in a file."""
-    return message.split(message.without_cr(message.chunks(fd)))
+def text_of(fd):
+    """The chunks of a message; of one that was saved with CR LF, as its lines were."""
+    chunks = message.chunks(fd)
+    return message.without_cr(chunks) if is_saved_with_crlf(fd) else chunks
 
 
-def has_odd_cr(fd):
-    """Whether a message has CRs, unless all of its lines end in CR LF: it was saved that way."""
-    cr, lf = (sum(chunk.count(byte) for chunk in message.chunks(fd)) for byte in (b"\r", b"\n"))
-    return cr not in (0, lf)
+def is_saved_with_crlf(fd):
+    """Whether all lines of a file end in CR LF, and it has no other CR."""
+    pairs = cr = lf = 0
+    held = b""
+    for chunk in message.chunks(fd):
+        pairs += (held + chunk).count(b"\r\n")
+        cr += chunk.count(b"\r")
+        lf += chunk.count(b"\n")
+        held = b"\r" if chunk.endswith(b"\r") else b""
+    return 0 < pairs == cr == lf
 
 
 def require_packages(otherwise=""):
@@ -265,7 +272,7 @@ def parser():
         added.add_argument("--selector", help="its name; default: one with today's date")
         added.add_argument("--type", choices=admin_keys.PREFIXES, default="rsa",
                            help="default: rsa; ed25519 only beside it")
-        added.add_argument("--bits", type=int, default=admin_check.ADVISED_BITS,
+        added.add_argument("--bits", type=int,
                            help=f"of RSA; default: {admin_check.ADVISED_BITS}")
         added.add_argument("--group", help=f"that may read it; default: {admin_keys.GROUP}")
 

@@ -63,7 +63,8 @@ def listen(path):
     if not path.startswith("/"):
         raise SettingTrouble(f"DKSERVER: {path!r} is not the path of a socket")
     directory = os.path.dirname(path)
-    if os.stat(directory).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    state = os.stat(directory)
+    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or state.st_uid not in (0, os.geteuid()):
         raise SettingTrouble(f"DKSERVER: others can write to {directory}")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:

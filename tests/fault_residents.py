@@ -133,7 +133,7 @@ class ResidentSigner(Subject):
         running.process.stdin.close()
         take(256)
         if tracer:
-            tracer.wait()
+            tracer.wait(rspawn_driver.LONGEST_WAIT)
         return answers
 
     def sent(self):
@@ -248,6 +248,17 @@ class ResidentVerifier(Subject):
         elif where == "new worker":
             self.untraced = service.server.process.pid
             tracer = self.attach(self.untraced, options, "-f")
+        try:
+            self.need(service, where)
+        finally:
+            if tracer:
+                tracer.terminate()
+                tracer.wait(rspawn_driver.LONGEST_WAIT)
+        # All is well again by now, unless the server has ended: then its supervisor starts it.
+        resident.until_true(lambda: service.has_ended() or service.ask(self.client.message))
+
+    def need(self, service, where):
+        """Has the server verify, after its worker is replaced."""
         if where != "worker":
             service.replace_worker(signal.SIGKILL)
         self.client.host.environment["DKSERVER"] = service.server.path
@@ -255,11 +266,6 @@ class ResidentVerifier(Subject):
         service.ask(self.client.message)
         if where == "verifyd":
             service.replace_worker(signal.SIGHUP)
-        if tracer:
-            tracer.terminate()
-            tracer.wait()
-        # All is well again by now, unless the server has ended: then its supervisor starts it.
-        resident.until_true(lambda: service.has_ended() or service.ask(self.client.message))
 
     def judge(self, fault):
         try:

@@ -13,6 +13,7 @@ import collections
 import multiprocessing
 import os
 import pathlib
+import queue
 import random
 import re
 import shutil
@@ -192,20 +193,20 @@ def work(kind, directory, chosen, outcomes):
 
 def sweep(kind, directory, chosen, jobs=1):
     """-> Counter of outcomes, list of (fault, outcome) that are wrong."""
-    queue, outcomes = multiprocessing.Queue(), multiprocessing.Queue()
+    waiting, outcomes = multiprocessing.Queue(), multiprocessing.Queue()
     for fault in [*chosen, *[None] * jobs]:
-        queue.put(fault)
+        waiting.put(fault)
     workers = []
     for number in range(jobs):
         place = directory / f"sweep-{number}"
         place.mkdir()
-        workers.append(multiprocessing.Process(target=work, args=(kind, place, queue, outcomes),
+        workers.append(multiprocessing.Process(target=work, args=(kind, place, waiting, outcomes),
                                                daemon=True))
         workers[-1].start()
     counted = collections.Counter()
     wrong = []
     for number in range(len(chosen)):
-        fault, found = outcomes.get()
+        fault, found = next_outcome(outcomes, workers)
         if fault is None:
             raise RuntimeError(found)
         if number and number % 1000 == 0:
@@ -217,6 +218,16 @@ def sweep(kind, directory, chosen, jobs=1):
     for worker in workers:
         worker.join()
     return counted, wrong
+
+
+def next_outcome(outcomes, workers):
+    """What a worker tells next.  Raises RuntimeError where one was killed, as for want of memory."""
+    while True:
+        try:
+            return outcomes.get(timeout=10)
+        except queue.Empty:
+            if any(worker.exitcode for worker in workers):
+                raise RuntimeError("a process of the sweep was killed") from None
 
 
 def swept(kind, directory, arguments):

@@ -111,9 +111,13 @@ class Soak:
 
     def run(self):
         """Delivers everything -> list of what went wrong."""
-        with self.start() as running:
-            files = self.deliver(running)
-            left, code = running.finish()
+        try:
+            with self.start() as running:
+                files = self.deliver(running)
+                left, code = running.finish()
+        except BaseException:
+            self.sink.kill()
+            raise
         self.sink.stdin.close()
         taken = json.loads(self.sink.stdout.read())
         self.sink.stdout.close()

@@ -18,6 +18,7 @@ from tests import rspawn, signing
 from tests.administrator import DOMAIN, GROUP, Administrator, records
 from tests.dns_server import DnsServer
 
+
 class Host(Administrator):
     """A host where the signer and the verifier are installed, with a key and its record."""
 
@@ -169,14 +170,14 @@ KINDS = {
 
 
 @pytest.mark.parametrize("resident", [False, True])
-@pytest.mark.parametrize("smtpd, rspawn", KINDS)
-def test_which_qmail(tmp_path, smtpd, rspawn, resident):
+@pytest.mark.parametrize("smtpd, of_rspawn", KINDS)
+def test_which_qmail(tmp_path, smtpd, of_rspawn, resident):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "qmail-smtpd").write_text(smtpd)
-    (tmp_path / "bin" / "qmail-rspawn").write_text("qmail_rspawn.py" if resident else rspawn)
-    (tmp_path / "bin" / "qmail-rspawn.orig").write_text(rspawn)
+    (tmp_path / "bin" / "qmail-rspawn").write_text("qmail_rspawn.py" if resident else of_rspawn)
+    (tmp_path / "bin" / "qmail-rspawn.orig").write_text(of_rspawn)
     (finding,) = admin_installation.qmail_findings(str(tmp_path))
-    assert (finding.level, finding.text) == ("ok", KINDS[smtpd, rspawn])
+    assert (finding.level, finding.text) == ("ok", KINDS[smtpd, of_rspawn])
 
 
 def test_settings_from_control_files(host):
@@ -292,6 +293,14 @@ def key_is_a_link(host):
 
 def directory_is_a_link(host):
     moved_away(host, host.keys / DOMAIN)
+
+
+def link_in_the_middle(host):
+    """From a directory to a link where everybody can write, and on to the key."""
+    moved_away(host, host.key)
+    middle = host.directory / "elsewhere" / "s1"
+    shutil.move(middle, host.directory / "safe")
+    middle.symlink_to(host.directory / "safe")
 
 
 def directory_of_another(host):
@@ -520,6 +529,7 @@ DAMAGE = {
     directory_writable: [("FAIL", "example.com others than its owner can change it")],
     directory_of_all_domains_writable: [("FAIL", "keys others can put other keys there")],
     key_is_a_link: [("FAIL", "elsewhere others than its owner can change it")],
+    link_in_the_middle: [("FAIL", "elsewhere others can put other keys there")],
     directory_is_a_link: [("FAIL", "elsewhere others can put other keys there")],
     directory_of_another: [("warn", "keys/example.com belongs to user number 12345")],
     directory_of_all_domains_of_another: [("warn", "keys belongs to user number 12345")],

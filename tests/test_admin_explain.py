@@ -168,6 +168,23 @@ def test_verify_with_crlf(admin):
     admin.succeed("verify", stdin=signed(admin).replace(b"\n", b"\r\n"))
 
 
+def test_verify_with_a_cr(admin):
+    """It is the verifier's message that is explained: a CR in it is what it is."""
+    assert admin.run("verify", stdin=b"X: y\rFrom: eve@evil.example\n" + signed(admin)
+                     ).stdout.count("result: policy: some readers") == 2
+    body = signed(admin).replace(b"Hello", b"Hel\rlo")
+    assert admin.run("verify", stdin=body).stdout.count("result: pass") == 1     # DomainKeys
+
+
+def test_why_with_as_many_cr_as_lines(admin):
+    """The file is no saved one with CR LF, so the signer trusts no result in it."""
+    text = b"Authentication-Results: mx.example.net; dkim=pass header.d=example.com\n" + MESSAGE
+    (admin.control / "me").write_text("mx.example.net\n")
+    for changed, code in ((text, 0), (text.replace(b"\n", b"\r\n"), 0),
+                          (text + b"\r" * text.count(b"\n"), 1)):
+        assert admin.run("why", "-", stdin=changed).returncode == code
+
+
 def one_key(text):
     """A record in place of the one."""
     return lambda admin: admin.zone.update({f"s1._domainkey.{DOMAIN}": text})

@@ -97,7 +97,7 @@ def two(admin, record):
 
 
 def damaged_beside(admin, record):
-    return [record, record[:-9]]
+    return [record, record[:-11]]
 
 
 BAD_RECORDS = {

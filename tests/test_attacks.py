@@ -76,8 +76,6 @@ BEHIND_A_CR = [
     (b"\n\r", False),
     (b"Send money.", False),                    # there, too, for some
     (b" From: eve@evil.example", True),         # a fold
-    (b" \vFrom: eve@evil.example", False),      # str.splitlines()
-    (b" \x1cFrom: eve@evil.example", False),
 ]
 
 

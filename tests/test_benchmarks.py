@@ -26,6 +26,14 @@ def run(tmp_path_factory):
     return done.stdout.splitlines(), path
 
 
+@pytest.fixture
+def targets(monkeypatch):
+    """The module of benchmarks/."""
+    monkeypatch.syspath_prepend(f"{CHECKOUT}/benchmarks")
+    import targets
+    return targets
+
+
 def sections(table):
     """{title: {name of a row: whether it has figures}}."""
     found = {}
@@ -63,9 +71,15 @@ def test_delivers_where_it_can(run):
              for way in ("stock", "one-shot", "resident")), bool(rspawn_driver.original()))
 
 
-def test_gives_a_verdict_for_each_target_whose_rows_have_figures(run):
+def test_gives_a_verdict_for_each_target_whose_rows_have_figures(run, targets):
+    table = sections(run[0])
+    having = [f"{target.bound} {target.limit:g} {target.unit}: "
+              for target in targets.all_targets("2 MB")
+              if table[target.section].get(target.row)]
     verdicts = [line for line in run[0] if line.endswith((", met", ", NOT MET"))]
-    assert len(verdicts) >= 4
+    assert len(having) >= 8 and len(verdicts) <= len(having)
+    for words in having:
+        assert any(words in line for line in run[0])
 
 
 def test_draws_what_it_prints(run):

@@ -171,10 +171,15 @@ NO_PLACE = {
     ("none", "/verify.sock"): "in a directory of its own",
     ("none", "/srv/x/../verify.sock"): "no plain path",
     ("none", "/srv/x/"): "no plain path",
+    ("none", "/run/./verify.sock"): "no plain path",
+    ("none", "/run/x/.."): "no plain path",
+    ("none", "/var/run/verify.sock"): "in a directory of its own",
+    ("/etc//service", "/tmp/verify.sock"): "in a directory of its own",
     ("none", "/srv/it's/verify.sock"): "only letters",
     ("none", "/srv/a,b/verify.sock"): "only letters",
     ("systemd", "/run/verify.sock"): "right in /run",
     ("systemd", "/run/a/b/verify.sock"): "right in /run",
+    ("systemd", "/run/./verify.sock"): "no plain path",
     ("systemd", "/srv/x/verify.sock"): "right in /run",
 }
 
@@ -191,6 +196,9 @@ def test_no_server_where_none_is_wanted(host):
     (host.qmail / "control" / "dkserver").write_text("no\n")
     host.install(*SERVER)
     assert not (host.prefix / "service").exists() and host.recorded("service") == ""
+    (host.qmail / "control" / "dkserver").unlink()
+    host.install("--verify", "--user", "nobody", "--group", "nogroup", "--service", "none")
+    assert (host.prefix / "service").exists()      # what was told is kept
 
 
 SUPERVISORS = [["svscan"], ["runsvdir"]]
@@ -223,6 +231,15 @@ def test_server(host, command):
         (host.checkout / "lib" / "__init__.py").write_text('__version__ = "9.9"\n')
         host.install("--verify")
         resident.until_true(lambda: socket.exists() and socket.stat().st_ctime_ns > made)
+        resident.until_true(lambda: answers(socket))
+
+        moved = host.directory / "moved" / "verify.sock"
+        (host.qmail / "control" / "dkserver").write_text(f"{moved}\n")
+        host.install("--verify")
+        resident.until_true(lambda: answers(moved))
+        resident.until_true(lambda: not socket.parent.exists())
+        (host.qmail / "control" / "dkserver").write_text(f"{socket}\n")
+        host.install("--verify")
         resident.until_true(lambda: answers(socket))
 
         host.install("--verify", "--no-resident")

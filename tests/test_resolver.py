@@ -6,8 +6,8 @@ import socket
 import time
 
 import dns.message
-import dnslib
 import dns.name
+import dnslib
 import pytest
 from hypothesis import given, settings, strategies
 

@@ -10,7 +10,8 @@ def test_short_soak(tmp_path, monkeypatch):
     monkeypatch.setattr(resident_soak, "KILL", 1 / 30)
     monkeypatch.setattr(resident_soak, "ROTATE", 1 / 50)
     monkeypatch.setattr(resident_soak, "RECIPIENTS", (1, 2, 40))
-    soak = resident_soak.Soak(tmp_path, 600, random.randrange(2**32))
-    assert soak.run() == []
+    seed = random.randrange(2**32)
+    soak = resident_soak.Soak(tmp_path, 600, seed)
+    assert soak.run() == [], f"seed {seed}"
     assert soak.killed and soak.generation > 2
     assert list(soak.answers.values()).count("K") > 500

@@ -59,7 +59,7 @@ def header(data):
 
 
 def long_header(data):
-    """A header read in parts has the fields of the whole, and none is lost on the way out."""
+    """A header read in parts has the fields of the whole; what goes of the long ones may be ours."""
     text, _ = pieces(data)
     with mock.patch.multiple(message, HEADER_LIMIT=(data[0] if data else 0) + 1, CHUNK=9):
         with memory_file(text) as source, memory_file() as target:
@@ -68,21 +68,35 @@ def long_header(data):
             annotation.write(target.fileno(), b"", found, lambda part: (), source.fileno())
             target.seek(0)
             written = target.read()
-    fields, kept, at = [], [], 0
+    fields = message.split([text])[0].fields
+    left = iter(fields)
+    if text[:1] in (b" ", b"\t"):
+        written = without_start(written, annotation.SEPARATOR)
     for part in parts:
         if isinstance(part, message.LongField):
-            found = [text[at:at + part.size]]
-            cut = [found[0][start:start + 9] for start in range(0, part.size, 9)]
-            kept += [] if authentication_results.may_pretend(part, cut) else found
+            name, field = next(left)
+            assert len(field) == part.size
+            if authentication_results.is_ours(name, field, AUTHSERV_ID):
+                assert not written.startswith(field)
+            elif written.startswith(field) or not has_our_names(field):
+                written = without_start(written, field)
         else:
-            found = [field for _, field in part.fields]
-            kept += found
-        fields += found
-        at += len(b"".join(found))
-    whole, _ = message.split([text])
-    assert fields == [field for _, field in whole.fields]
-    kept = b"".join(kept) + text[at:]
-    assert written in (kept, annotation.SEPARATOR + kept)
+            for name, field in part.fields:
+                assert next(left) == (name, field)
+                written = without_start(written, field)
+    assert next(left, None) is None
+    assert written == text[sum(len(field) for _, field in fields):]
+
+
+def without_start(text, start):
+    assert text.startswith(start)
+    return text[len(start):]
+
+
+def has_our_names(field):
+    """Whether one of the names that we write under is there, among other bytes perhaps."""
+    text = authentication_results.lower(field).translate(None, authentication_results.NO_NAME)
+    return authentication_results.NAME in text or authentication_results.STATUS_NAME in text
 
 
 def without_cr(data):
