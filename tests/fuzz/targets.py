@@ -202,9 +202,12 @@ def covered(**tags):
 
 @functools.lru_cache(maxsize=None)
 def values():
-    """The values of b= that the key has ever made here, each with what it covers."""
+    """The values of b= that the key has ever made here, each with what it covers.
+
+    Without padding, which may be missing.
+    """
     return [(value, content) for text, content in signed()
-            for value in re.findall(rb"\bb=([\w+/=]{80,})", text)]
+            for value in re.findall(rb"\bb=([\w+/]{80,})", text)]
 
 
 def signature(data):
