@@ -97,8 +97,8 @@ def status_field(word, test_mode):
 def is_ours(name, content, authserv_id):
     """Whether a field of a message from outside pretends to be ours, bytes all.
 
-    Some readers, and notqmail 1.09 when it sends the message on, take a CR for
-    the end of a line: then so may a field that comes to light in another one.
+    Some readers take a CR, or more, for the end of a line, and so does notqmail
+    1.09 when it sends the message on: a field may come to light in another one.
     """
     return pretends(name, content, authserv_id) or any(
         pretends(*hidden, authserv_id) for hidden in hidden_fields(content))
