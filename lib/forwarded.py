@@ -18,8 +18,8 @@ LONGEST_DOMAIN = 253        # bytes
 PLAIN = address.LETTERS_DIGITS_HYPHEN + b"._"
 
 # Labels below a country's, under which others register their domains.
-REGISTRIES = frozenset(b"ac co com ed edu go gob gov gv id ltd me mil ne net nhs nic nom or org plc "
-                       b"sch".split())
+REGISTRIES = frozenset(b"ac co com ed edu go gob gov gv id ltd me mil ne net nhs nic nom or org "
+                       b"plc sch".split())
 
 
 def withheld(candidates, header, has_cr, settings):

@@ -221,7 +221,7 @@ def sweep(kind, directory, chosen, jobs=1):
 
 
 def next_outcome(outcomes, workers):
-    """What a worker tells next.  Raises RuntimeError where one was killed, as for want of memory."""
+    """What a worker tells next.  Raises RuntimeError where one was killed, for want of memory."""
     while True:
         try:
             return outcomes.get(timeout=10)

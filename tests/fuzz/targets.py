@@ -59,7 +59,7 @@ def header(data):
 
 
 def long_header(data):
-    """A header read in parts has the fields of the whole; what goes of the long ones may be ours."""
+    """A header read in parts has the fields of the whole; what goes of long ones may be ours."""
     text, _ = pieces(data)
     with mock.patch.multiple(message, HEADER_LIMIT=(data[0] if data else 0) + 1, CHUNK=9):
         with memory_file(text) as source, memory_file() as target:
