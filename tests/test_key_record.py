@@ -28,7 +28,8 @@ def test_defaults():
 
 @pytest.mark.parametrize("text", [
     b"", b";", b"p", b"p=A", b"p=AAB", b"p=AA=", b"p=AAB=", b"p=AAAA=", b"p=\xff",
-    b"p=AAAA; p=AAAA", b"=x; p=AAAA", b"1=x; p=AAAA", b"a b=c; p=AAAA", b"p=AAAA;; k=rsa", b"v=DKIM1; k=rsa"])
+    b"p=AAAA; p=AAAA", b"=x; p=AAAA", b"1=x; p=AAAA", b"a b=c; p=AAAA", b"p=AAAA;; k=rsa",
+    b"v=DKIM1; k=rsa"])
 def test_no_key_record(text):
     with pytest.raises(dkimpy.Malformed):
         key_record.parse(text)
