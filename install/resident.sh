@@ -67,25 +67,24 @@ decide_service() {
 
 # Who may enter its directory may use the server, so that holds nothing else.
 check_socket() {
-	flaw=''
 	case $socket in
-	*[!A-Za-z0-9/._@+-]*) flaw="only letters, digits and / . _ @ + - serve" ;;
-	*/./* | */../* | */. | */.. | *//* | */) flaw="that is no plain path" ;;
+	*[!A-Za-z0-9/._@+-]*) refuse_socket "only letters, digits and / . _ @ + - serve" ;;
+	*/./* | */../* | */. | */.. | *//* | */) refuse_socket "that is no plain path" ;;
 	esac
-	if [ -n "$flaw" ]; then
-		:
-	elif [ "$supervisor" = systemd ]; then
+	if [ "$supervisor" = systemd ]; then
 		[ "$socket_directory" = "/run/${socket_directory##*/}" ] ||
-			flaw="under systemd its directory must be right in /run"
-	else
-		case ${socket#/var} in		# what is right in there is shared, too
-		/*/*/*) ;;
-		*) flaw="the socket must be in a directory of its own" ;;
-		esac
+			refuse_socket "under systemd its directory must be right in /run"
+		return
 	fi
-	[ -z "$flaw" ] ||
-		fail "$qmail/control/dkserver: $socket: $flaw; remedy: remove that file, for" \
-			"/run/qmail-dk/verify.sock is the default"
+	case ${socket#/var} in		# what is right in there is shared, too
+	/*/*/*) ;;
+	*) refuse_socket "the socket must be in a directory of its own" ;;
+	esac
+}
+
+refuse_socket() {
+	fail "$qmail/control/dkserver: $socket: $*; remedy: remove that file, for" \
+		"/run/qmail-dk/verify.sock is the default"
 }
 
 # Whoever supervises qmail; else systemd, if that runs.

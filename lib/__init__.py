@@ -14,8 +14,9 @@ that):
                  domainkeys_verify domainkeys_policy inbound annotation
                  resident_exchange incoming
   administrator  admin_findings admin_records admin_keys admin_rotate
-                 admin_account admin_check admin_running admin_packages admin_installation
-                 admin_resident admin_explain admin_trial admin_verify qmail_dk
+                 admin_account admin_check admin_running admin_packages
+                 admin_installation admin_resident admin_explain admin_trial
+                 admin_verify qmail_dk
   resident       prefork resident_verifier qmail_dk_verifyd
                  spawn_protocol signed_messages signing_worker resident_signer
                  resident_rspawn qmail_rspawn

@@ -156,9 +156,10 @@ def permission_findings(path):
     if state.st_mode & stat.S_IROTH:
         findings.append(Finding(WARN, file, "others can read it", f"chmod o= {file}"))
     findings += owner_findings(file, state)
+    own = [os.path.realpath(os.path.dirname(name)) for name in (path, file)]
     for directory in directories_on_the_way(path):
         state = os.stat(directory)
-        if directory in map(os.path.realpath, (os.path.dirname(path), os.path.dirname(file))):
+        if directory in own:
             findings += writing_findings(directory, state)
         elif not state.st_mode & stat.S_ISVTX:
             findings += replacing_findings(directory, state)

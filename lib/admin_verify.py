@@ -77,8 +77,7 @@ def domainkeys_lines(verification):
     lines = [f"  canonicalization: {verification.canonicalization}",
              "  header fields that it covers"
              + (":" if verification.names else " (no h=: all below it):")]
-    return lines + ["    " + printable(field) for name, field in verification.below
-                    if verification.names is None or name in verification.names]
+    return lines + ["    " + printable(field) for field in verification.covered()]
 
 
 def key_lines(verification, answer):

@@ -221,7 +221,9 @@ def claimed_id(content):
     if not found or content[at:at + 1] not in AFTER_ID:
         return None
     at = after_comments(content, at)
-    while at is not None and content[at:at + 1].isdigit():
+    if at is None:
+        return None
+    while content[at:at + 1].isdigit():
         at += 1
     at = after_comments(content, at)
     return None if at is None or content[at:at + 1] not in (b"", b";") else found
@@ -250,8 +252,6 @@ def without_comments(content):
 
 def after_comments(content, at=0):
     """The index after the comments and blanks at an index; None if one does not end."""
-    if at is None:
-        return None
     depth = 0
     while at < len(content) and (depth or content[at] in b" \t\r\n("):
         byte = content[at:at + 1]

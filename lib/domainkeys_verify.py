@@ -78,8 +78,10 @@ class DomainKeysVerification(Verification):
         signing algorithm" (section 3.3): signers take either for the right one.
         """
         canonical = DOMAINKEYS_FIELD[self.canonicalization]
+        orders = self.orders()
+        self.of_message = orders[0]
         self.candidates = Hashes()
-        for fields in self.orders():
+        for fields in orders:
             hashed = self.hashes["sha1"]()
             for field in fields:
                 hashed.update(canonical(with_line_end(field)))
@@ -96,7 +98,7 @@ class DomainKeysVerification(Verification):
         return [of_message] if listed == of_message else [of_message, listed]
 
     def covered(self):
-        return self.orders()[0]
+        return self.of_message
 
     @property
     def hashed(self):

@@ -50,7 +50,7 @@ def organization(domain):
     not known here only costs a signature.
     """
     labels = domain.split(b".")[-3:]
-    is_registry = len(labels[-1]) == 2 and labels[-2:-1] and labels[-2] in REGISTRIES
+    is_registry = len(labels) > 1 and len(labels[-1]) == 2 and labels[-2] in REGISTRIES
     return b".".join(labels if is_registry else labels[-2:])
 
 

@@ -47,20 +47,21 @@ class Header:
         """Index of the first field in which some readers find another, or the header's end.
 
         At a line that is no field or has a blank before its colon, and behind a
-        CR.  None if there is none.
+        CR.  That after the last field if there is none.
         """
         if self.known_disputed is None:
-            self.known_disputed = self.first_disputed()
-        return self.known_disputed if self.known_disputed >= 0 else None
+            self.known_disputed = first_disputed(self.fields)
+        return self.known_disputed
 
-    def first_disputed(self):
-        """The same, but -1 if there is none."""
-        on_top = True
-        for index, (name, field) in enumerate(self.fields):
-            if is_disputed(name, field) and not (on_top and is_mbox_separator(field)):
-                return index
-            on_top = on_top and name == b"received"
-        return -1
+
+def first_disputed(fields):
+    """Header.disputed() of fields."""
+    on_top = True
+    for index, (name, field) in enumerate(fields):
+        if is_disputed(name, field) and not (on_top and is_mbox_separator(field)):
+            return index
+        on_top = on_top and name == b"received"
+    return len(fields)
 
 
 def is_disputed(name, field):

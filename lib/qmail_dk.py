@@ -94,7 +94,7 @@ def check(options, in_force):
         findings += admin_resident.findings(installation, in_force, running)
     for domain in domains if installation else ():
         findings += admin_trial.findings(
-            domain, admin_installation.launcher(installation, running), in_force)
+            domain, admin_installation.launcher(installation, running), in_force, asks)
     if options.json:
         print(admin_findings.as_json(findings))
     else:

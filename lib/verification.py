@@ -143,11 +143,12 @@ class Verification:
     def check_readers(self):
         """Raises Refused where some readers may show what is not signed as a field or the body."""
         first = self.header.disputed()
-        if first is None:
+        below = self.header.fields[first:]
+        if not below:
             return
         covered = frozenset(self.covered())
-        if any(field not in covered for index, (_, field) in enumerate(self.header.fields)
-               if index >= first and index != self.position):
+        if any(field not in covered for index, (_, field) in enumerate(below, first)
+               if index != self.position):
             raise Refused("policy", "B", "some readers end the header, or find other fields, where "
                           "it is not signed")
 
