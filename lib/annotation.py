@@ -24,7 +24,7 @@ def write(target, added, header, removable, source):
         read = write_long_header(target, removable, source)
     else:
         read = write_fields(target, header.fields, frozenset(removable(header)))
-    copy(target, message.chunks(source, read))
+    spool.write_all(target, message.chunks(source, read))
 
 
 def write_long_header(target, removable, source):
@@ -36,7 +36,7 @@ def write_long_header(target, removable, source):
             read += write_fields(target, part.fields, frozenset(removable(part)))
             continue
         if not may_pretend(part, message.chunks(source, read, part.size)):
-            copy(target, message.chunks(source, read, part.size))
+            spool.write_all(target, message.chunks(source, read, part.size))
         read += part.size
     return read
 
@@ -51,9 +51,3 @@ def write_fields(target, fields, removed):
         size += len(field)
     spool.write(target, kept)
     return size
-
-
-def copy(target, text):
-    """Writes all chunks of text."""
-    for chunk in text:
-        spool.write(target, chunk)

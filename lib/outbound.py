@@ -260,7 +260,6 @@ def signed_copy(fields, fd, settings):
     copy = spool.anonymous_file(len(fields) + posix.fstat(fd).st_size,
                                 settings.temporary_directory())
     spool.write(copy, fields)
-    for chunk in message.without_cr(message.chunks(fd)):
-        spool.write(copy, chunk)
+    spool.write_all(copy, message.without_cr(message.chunks(fd)))
     process.rewind(copy)
     return copy

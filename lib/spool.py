@@ -67,6 +67,12 @@ def write(fd, data):
                 f"unable to write a copy of the message: {error.strerror}") from error
 
 
+def write_all(fd, text):
+    """Writes the chunks of text.  Raises SpoolTrouble, and what text raises."""
+    for chunk in text:
+        write(fd, chunk)
+
+
 def from_start(fd, directory=None):
     """A descriptor whose offset 0 is the start of the message on fd.
 
