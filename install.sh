@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The administrator's entry point: one function for each verb, main at the end.
-# What install, status and uninstall need is in install/*.sh.
+# The administrator's entry point: a function for each verb, main at the end.
+# The files install/*.sh belong to the verbs install, status and uninstall.
 set -eu
 
 checkout=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
@@ -11,40 +11,42 @@ usage() {
 	cat <<-END
 	usage: ./install.sh [VERB] [OPTION]...
 
-	  install    installs, upgrades or repairs; the verb if there is none.  At first
-	             it prepares the verifier and switches signing on, after a trial;
-	             later it keeps to what is there
-	  status     says what is on
-	  uninstall  puts everything back; keys and control files stay
-	  demo       shows a message being signed, delivered and verified, all on this
-	             machine; needs no root, and makes nothing but .venv in this directory
-	  help       shows this
+	  install    install, upgrade or repair (the default).  The first time, prepare
+             the verifier, try the signer, then switch signing on; later, keep
+             what is there
+  status     show what is on, and what is wrong
+  uninstall  put everything back, except keys and control files
+  demo       sign, deliver and verify a message while you watch, all on this
+             machine; needs no root, and makes only .venv in this directory
+  help       show this; --version shows the version
 
-	  --qmail DIR        qmail's home; /var/qmail
-	  --prefix DIR       where to install; /usr/local/lib/qmail-dk
-	  --bindir DIR       for the command qmail-dk, and
-	  --mandir DIR       for the manual; bin and share/man beside the prefix's lib
-	  --python PATH      the interpreter; the first that serves of the last
-	                     installation's, python3, /usr/bin/python3 and others
-	  --system-packages  verify with the distribution's python3-dkim,
-	                     python3-dnspython, python3-cryptography, instead of a
-	                     private environment
-	  --sign             install the signer only: needs no packages
-	  --verify           prepare the verifier, and leave signing as it is; where qmail
-	                     knows no QMAILQUEUE, replace bin/qmail-queue
-	  --wrap             take the place of bin/qmail-remote even where QMAILREMOTE
-	                     would do
-	  --resident         for hosts with much mail: sign by a qmail-rspawn that stays, and
-	                     verify by a server
-	  --no-resident      go back to one program for each message
-	  --service PLACE    who starts that server: a directory that svscan or runsvdir
-	                     scans, systemd, or none; found out if not given
-	  --user NAME        whom it runs as; qmaildk, who is made if need be
-	  --group NAME       of qmail-smtpd, which may use it; qmaild's
-	  --dry-run          only say what would be done
+  --qmail DIR        home of qmail (default /var/qmail)
+  --prefix DIR       where to install (default /usr/local/lib/qmail-dk)
+  --bindir DIR       where to put the command qmail-dk (default: bin, beside the
+                     lib of the prefix)
+  --mandir DIR       where to put the manual (default: share/man there)
+  --python PATH      Python interpreter (default: the one used last time, else
+                     the first of python3, /usr/bin/python3 and others that works)
+  --system-packages  verify with the distribution's python3-dkim,
+                     python3-dnspython and python3-cryptography instead of a
+                     private environment
+  --sign             install only the signer, which needs no packages
+  --verify           prepare the verifier, and leave signing as it is; replaces
+                     bin/qmail-queue if qmail does not support QMAILQUEUE
+  --wrap             replace bin/qmail-remote even if QMAILREMOTE would do
+  --resident         for busy hosts: sign in a qmail-rspawn that keeps running,
+                     and verify in a server
+  --no-resident      go back to one program for each message
+  --service PLACE    what starts that server: a directory that svscan or
+                     runsvdir scans, systemd, or none (default: detected)
+  --user NAME        user to run the server as (default qmaildk, created if
+                     missing)
+  --group NAME       group that may use the server: qmail-smtpd's (default: that
+                     of qmaild)
+  --dry-run          only show what would be done
 
-	What an installation was told is kept for the next; uninstall forgets it.
-	The environment variable PYTHON is another way to say --python.
+The options are remembered for the next installation; uninstall forgets them.
+The environment variable PYTHON does the same as --python.
 	END
 }
 
@@ -52,7 +54,7 @@ step() {
 	printf '==> %s\n' "$*"
 }
 
-# Announces a step.  Whether to take it: --dry-run only announces.
+# Announces a step.  Succeeds if it should be taken: with --dry-run it is only announced.
 planned() {
 	step "$*"
 	[ -z "$dry_run" ]
@@ -97,14 +99,14 @@ pip() {
 	"$environment/bin/python" -I -m pip --disable-pip-version-check --quiet "$@"
 }
 
-# Whether the private environment has all that a requirements file names;
-# needs no network.
+# Succeeds if the private environment has all packages of a requirements file.
+# Needs no network.
 has_packages() {
 	is_new_enough "$environment/bin/python" &&
 		pip install --no-index -r "$1" >/dev/null 2>&1
 }
 
-# Makes the private environment, unless there is one that serves.
+# Makes the private environment unless there is a usable one.
 make_environment() {
 	if is_new_enough "$environment/bin/python" && pip --version >/dev/null 2>&1; then
 		return
@@ -118,7 +120,7 @@ make_environment() {
 			"remedy: run this as the owner, or in a copy of your own"
 	step "Making a private environment with $("$python" --version) in .venv"
 	if [ ! -e "$environment" ]; then
-		# All or nothing: what is made only in part goes again.
+		# All or nothing: an environment that is not finished is removed.
 		trap 'rm -rf "$environment"' EXIT
 		trap 'exit 129' HUP
 		trap 'exit 130' INT
@@ -129,15 +131,15 @@ make_environment() {
 			"apt-get install python3-venv; it said: $said"
 }
 
-# Makes sure that the private environment has what a requirements file names.
+# Installs the packages of a requirements file into the private environment, if needed.
 require_packages() {
 	has_packages "$1" && return
 	make_environment
 	step "Installing the packages of ${1#"$checkout"/} into .venv"
 	said=$(pip install --retries 2 -r "$1" 2>&1) || {
 		printf '%s\n' "$said" >&2
-		fail "the packages can't be installed, for the reason above;" \
-			"remedy: see to it that this machine reaches the package index" \
+		fail "the packages can't be installed, see above;" \
+			"remedy: make sure that this machine reaches the package index" \
 			"that pip is told to use, and run this again"
 	}
 	trap - EXIT HUP INT TERM
@@ -152,9 +154,10 @@ demo() {
 # shellcheck disable=SC2034		# for install/*.sh
 # Sets a variable for each option.
 read_options() {
-	qmail='' prefix=/usr/local/lib/qmail-dk bindir='' mandir='' asked_python=${PYTHON:-}
+	qmail='' prefix=/usr/local/lib/qmail-dk prefix_given='' bindir='' mandir='' asked_python=${PYTHON:-}
 	sign='' verify='' wrap='' system_packages='' dry_run=''
 	resident='' service='' service_user='' service_group=''
+	unfinished='' replaced='' directories='' staging='' service_starts=''
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--qmail | --prefix | --bindir | --mandir | --python)
@@ -164,9 +167,12 @@ read_options() {
 			/*) ;;
 			*) misused "$1 $2: not an absolute path" ;;
 			esac
+			case $2/ in
+			*/./* | */../*) misused "$1 $2: . and .. serve in no path" ;;
+			esac
 			case $1 in
 			--qmail) qmail=${2%/} ;;
-			--prefix) prefix=${2%/} ;;
+			--prefix) prefix=${2%/} prefix_given=yes ;;
 			--bindir) bindir=${2%/} ;;
 			--mandir) mandir=${2%/} ;;
 			--python) asked_python=$2 ;;
@@ -195,17 +201,33 @@ read_options() {
 		esac
 		shift
 	done
-	complete_options
 }
 
 # shellcheck disable=SC2034		# for install/*.sh
-# What is not given is as recorded, or the default.
-complete_options() {
+# Sets prefix and qmail where no option does: to the prefix that qmail's launchers name, and
+# the qmail that this prefix serves, or else to the defaults.
+settle_places() {
 	[ -n "$prefix" ] || misused "--prefix / is no place"
+	named=$(told prefix)
+	[ -n "$prefix_given" ] || prefix=${named:-$prefix}
+	prefix_given=yes
 	served=$(recorded qmail)
 	qmail=${qmail:-${served:-/var/qmail}}
 	[ "$qmail" = "${served:-$qmail}" ] ||
 		fail "$prefix serves $served; remedy: another --prefix for $qmail, or uninstall first"
+	remote_launcher=$qmail/bin/qmail-remote-dk	# the one that QMAILREMOTE names
+	[ "$(id -u)" = 0 ] || [ -w "$qmail/bin" ] || { [ ! -e "$qmail/bin" ] && [ -w "$prefix" ]; } ||
+		fail "only root can do this: $qmail/bin is not yours"
+	check_prefix
+	if [ "${named:-$prefix}" != "$prefix" ] && [ -f "$named/installed" ]; then
+		fail "$qmail is served by the installation in $named; remedy: --prefix $named, or uninstall that first"
+	fi
+}
+
+# shellcheck disable=SC2034		# for install/*.sh
+# Sets the options that were not given, from the record or to the defaults.
+complete_options() {
+	settle_places		# again, as the record may have changed while we waited
 	case $prefix in
 	*/lib/*) root=${prefix%/lib/*} ;;
 	*) root=$prefix ;;
@@ -213,13 +235,13 @@ complete_options() {
 	bindir=${bindir:-$(recorded bindir)} mandir=${mandir:-$(recorded mandir)}
 	bindir=${bindir:-$root/bin} mandir=${mandir:-$root/share/man}
 	wrap=${wrap:-$(recorded wrap)} system_packages=${system_packages:-$(recorded system_packages)}
-	[ "$(id -u)" = 0 ] || [ -w "$qmail/bin" ] || fail "only root can do this: $qmail/bin is not yours"
 }
 
 main() {
 	verb=install
 	case ${1:-} in
 	-h | --help) verb=help ;;
+	--version) verb=version ;;
 	'' | -*) ;;
 	*)
 		verb=$1
@@ -228,7 +250,7 @@ main() {
 	esac
 	case $verb in
 	install | status | uninstall)
-		for part in host python tree places resident report verbs; do
+		for part in prefix lock processes host python tree places resident report verbs; do
 			# shellcheck source=/dev/null
 			. "$checkout/install/$part.sh"
 		done
@@ -237,6 +259,7 @@ main() {
 		;;
 	demo) demo "$@" ;;
 	help) usage ;;
+	version) sed -n 's/^__version__ = "\(.*\)"/qmail-dk \1/p' "$checkout/lib/__init__.py" ;;
 	*) misused "unknown verb: $verb" ;;
 	esac
 }

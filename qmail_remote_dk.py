@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Installed as qmail-remote: signs the message, then becomes the original.
+"""Runs in the place of qmail-remote: signs the message, then executes the original.
 
     qmail_remote_dk.py host sender recipient ...    (message on descriptor 0)
 
-Whatever goes wrong before the original runs is reported as a temporary
-failure, so that qmail-send tries again: nothing is bounced or lost by us.
-qmail-dk-control(5) has the settings.
+Any error before the original runs is reported as a temporary failure, so that
+qmail-send tries again: this program neither bounces nor loses a message.
+qmail-dk-control(5) describes the settings.
 """
 
 import _signal      # signal itself costs 3 ms
@@ -14,45 +14,56 @@ import gc
 import posix        # what os is made of; os itself costs 2.5 ms
 import sys
 
-# Seconds of CPU time, far more than any message takes: short of memory, Python 3.11
-# may loop for ever where it handles an exception.  The end by a signal is temporary.
+# Seconds of CPU time, far more than any message takes.  When memory is short, Python 3.11
+# may loop forever while it handles an exception.  qmail-rspawn takes the death by
+# SIGPROF for a temporary failure.
 LONGEST = 120
+
+LOADERS_WORDS = "failed to map segment", "annot allocate memory", "cannot create shared object"
+ENLARGE = ("; too little memory; remedy: softlimit -m 100000000 in the script that starts qmail, "
+           "or more memory")
 
 
 def main(arguments):
-    # Under -I, Python does not look for modules beside the script.
-    sys.path.insert(0, __file__.rpartition("/")[0] or "/")
-    from lib import delivery, outbound, process, settings, spool
+    from lib import process
+    from lib.qmail import remote, spool
+    from lib.settings import Settings
+    from lib.signing import outbound
 
+    remote.hold_report()
     environment = process.environment()
-    delivery.refuse_loop(environment)
-    in_force = settings.Settings(environment)
-    message = spool.from_start(0, in_force.temporary_directory())
+    remote.count_pass(environment)
+    settings = Settings(environment)
+    message = spool.from_start(0, settings.temporary_directory)
     try:
-        message = outbound.prepare(message, arguments, in_force)
+        message = outbound.prepare(message, arguments, settings)
     except Exception as trouble:
-        if not in_force.unsigned_on_error():
+        if not settings.unsigned_on_error():
             raise
-        outbound.log([(True, f"sent unsigned (DKONERROR): {trouble!r}")], arguments)
-    delivery.run_original(in_force["DKREMOTE"], arguments, message)
+        outbound.log([outbound.unsigned(trouble)], arguments)
+    remote.run_original(settings.path("DKREMOTE"), arguments, message)
 
 
 def defer(trouble):
-    """Reports trouble as a temporary failure and ends the process.
+    """Reports an exception as a temporary failure and ends the process.
 
-    The report is all that is ever written to descriptor 1.  Where it can't be
-    written, exit code 111 says the same.  Needs nothing of lib/, which may be
-    what is missing.
+    trouble: the exception.  This program writes nothing else to descriptor 1.
+    If the report can't be written, exit code 111 has the same meaning.  Imports
+    nothing from lib/, since that may be what is missing.
     """
     code = 111
     try:
         reason = f"{type(trouble).__name__}: {trouble}".replace("\0", "?")
         reason = " ".join(reason.split()).encode("ascii", "replace")[:500]
+        if is_short_of_memory(trouble):
+            reason += ENLARGE.encode()
         report = b"Zqmail-remote-dk: " + reason + b" (#4.3.0)\n\0"
         if posix.write(1, report) == len(report):
             code = 0
+        if b"QMAIL_DK_TRIAL" in posix.environ:      # lib.maillog.TRIAL: a trial, not mail
+            return
         import syslog
-        # A syslog daemon that takes no more lines: each attempt is interrupted.
+        # If the syslog daemon accepts no more lines, the timer interrupts each attempt.
         _signal.signal(_signal.SIGALRM, lambda number, frame: None)
         _signal.setitimer(_signal.ITIMER_REAL, 0.5, 0.5)
         syslog.openlog("qmail-remote-dk", syslog.LOG_PID, syslog.LOG_MAIL)
@@ -61,12 +72,29 @@ def defer(trouble):
         posix._exit(code)
 
 
-if __name__ == "__main__":
-    gc.disable()    # one message leaves nothing worth looking for
-    # Descriptor 2 is the report's as well: no warning or traceback may get there.
+def is_short_of_memory(trouble):
+    """Returns whether an exception was caused by a lack of memory.
+
+    The dynamic loader reports that only in words; and Python sometimes loses
+    the exception in transit and raises SystemError.
+    """
+    return (isinstance(trouble, (MemoryError, SystemError)) or getattr(trouble, "errno", 0) == 12
+            or any(words in str(trouble) for words in LOADERS_WORDS))
+
+
+def run():
+    """Signs one message.  Does not return.  Called by the launcher."""
+    gc.disable()    # one message leaves no garbage worth a search
+    # Descriptor 2 is part of the report: no warning or traceback may be written there.
     sys.stderr = None
     try:
         _signal.setitimer(_signal.ITIMER_PROF, LONGEST)
         main(sys.argv[1:])
-    except BaseException as trouble:    # the one place where trouble becomes Z
+    except BaseException as trouble:    # the only place that turns an error into a Z report
         defer(trouble)
+
+
+if __name__ == "__main__":
+    # With -I, Python does not search the script's directory for modules.
+    sys.path.insert(0, __file__.rpartition("/")[0] or "/")
+    run()

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Draws the table as bars, SVG: a panel for each section, with a scale of its own."""
+"""Draws the table as a bar chart in SVG, with a panel for each section and its own scale."""
 
 from xml.sax.saxutils import escape
 
 from figures import AT_ONCE, shown
 
-COLUMNS = 3             # panels beside each other
+COLUMNS = 3             # panels in a row
 
 # Pixels.
 PANEL = 460             # width of a panel ...
-NAMES = 205             # ... of which for the names of its bars ...
-BARS = 110              # ... and for the longest bar; its figures stand behind it
+NAMES = 205             # ... of the names of its bars in it ...
+BARS = 110              # ... and of the longest bar; its figures come after it
 LINE = 22               # from one bar to the next
 TITLE = 40              # height of a panel's title, with the space above it
 MARGIN = 16
@@ -27,7 +27,7 @@ def write(path, sections):
 
 
 def drawn(sections):
-    """The chart of figures.Sections, COLUMNS of them in each row."""
+    """Returns the chart (str) of figures.Sections, COLUMNS of them in each row."""
     parts = [text(MARGIN, MARGIN + 14, HEADING, "font-weight='bold'")]
     top = MARGIN + 14
     for start in range(0, len(sections), COLUMNS):
@@ -43,7 +43,7 @@ def drawn(sections):
 
 
 def panel(section, left, top):
-    """Yields the parts of a section's panel, whose corner is at left, top."""
+    """Yields the elements (str) of a section's panel, whose corner is at left, top."""
     yield text(left, top + TITLE - 12, section.title, "font-weight='bold'")
     longest = max((row.figures.cpu for row in section.rows if row.figures), default=0)
     for number, row in enumerate(section.rows):
@@ -56,7 +56,7 @@ def panel(section, left, top):
 
 
 def words(figures):
-    """What stands behind a bar."""
+    """Returns the text after a bar."""
     if not figures:
         return "not measured"
     rate = f", {shown(figures.rate)}/s" if figures.rate else ""

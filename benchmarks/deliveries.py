@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Measures deliveries by qmail-rspawn: stock, with our qmail-remote, and our resident one.
 
-All deliver to an SMTP server on loopback and take turns.  Stock sends what ours
-have signed, so the same bytes are on the wire.  CPU is that of qmail-rspawn
-with all its children, once it has delivered for the first time; memory is that
-of the processes that stay.  Other directories cover qmail's queue and control
-files in a mount namespace, and another program its qmail-remote.
+All of them deliver to an SMTP server on loopback, and take turns.  Stock sends
+messages that ours have signed, so that the same bytes are on the wire.  The CPU is
+used by qmail-rspawn and all its children, after its first deliveries; the memory by
+the processes that stay.  In a mount namespace, other directories cover qmail's queue
+and control files, and another program covers its qmail-remote.
 """
 
 import contextlib
@@ -30,18 +30,18 @@ COVER = ["unshare", "--mount", "sh", "-c", f"""
 STOCK, ONE_SHOT, RESIDENT = "stock", "one-shot", "resident"
 DISTINCT, SAME = "a message each", "one message to all"
 CONCURRENCY = "120"     # conf-spawn, unless qmail was built otherwise
-ALONE_MOST = 20         # deliveries, one after the other, for the latency
+ALONE_MOST = 20         # deliveries one after the other, for the latency
 
 
 class NotDelivered(Exception):
-    """A delivery did not end as K: then figures mean nothing.  The text has the report."""
+    """A delivery did not end as K, so figures mean nothing.  The text has the report."""
 
 
 class Way(NamedTuple):
     """A way to deliver.
 
-    command: of qmail-rspawn; remote: what is to be found as qmail-remote
-    message: path of what is delivered; share: of the deliveries that suffices
+    command: of qmail-rspawn; remote: path of the program to run as qmail-remote
+    message: path; share: fraction of the deliveries that is enough
     """
     command: list
     remote: str
@@ -50,7 +50,7 @@ class Way(NamedTuple):
 
 
 def obstacle(qmail=QMAIL):
-    """Why nothing can be delivered here, or ""."""
+    """Returns the reason why nothing can be delivered here, or ""."""
     if os.getuid() or not shutil.which("unshare") or not original("qmail-rspawn", qmail):
         return f"needs Linux, root, and qmail in {qmail}"
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
@@ -59,7 +59,7 @@ def obstacle(qmail=QMAIL):
 
 
 def original(name, qmail=QMAIL):
-    """The path of one of qmail's own programs, or None."""
+    """Returns the path of one of qmail's own programs, or None."""
     for path in (f"{qmail}/bin/{name}.orig", f"{qmail}/bin/{name}"):
         if os.access(path, os.X_OK):
             return path
@@ -67,19 +67,19 @@ def original(name, qmail=QMAIL):
 
 
 def name_of(way, kind):
-    """The name of a row."""
+    """Returns the name of a row."""
     return f"{way}, {kind}"
 
 
 def absent(title, obstacle):
-    """The Section where nothing can be delivered.  obstacle: why"""
+    """Returns the Section for a host where nothing can be delivered.  obstacle: why"""
     return Section(f"delivering, {title}", [
         Row(name_of(way, kind), way != STOCK, None, None, obstacle)
         for kind in (DISTINCT, SAME) for way in (STOCK, ONE_SHOT, RESIDENT)])
 
 
 class Host:
-    """A scratch queue, and the ways to deliver what is in it.
+    """A scratch queue, and the ways to deliver its messages.
 
     scratch: scratch.Scratch; port: of the SMTP server
     """
@@ -98,14 +98,14 @@ class Host:
                            ("queue/lock/tcpto", "\0" * 1024)):
             with open(f"{self.directory}/{name}", "w", encoding="ascii") as file:
                 file.write(text)
-        # It is covered by others.
+        # A copy, because the namespace covers qmail's own.
         self.remote = shutil.copy(original("qmail-remote"), f"{self.directory}/qmail-remote")
-        # qmail-rspawn finds qmail-remote by PATH.
+        # qmail-rspawn finds qmail-remote through PATH.
         self.environment = {"PATH": f"{QMAIL}/bin:" + os.environ.get("PATH", os.defpath),
                             "DKSIGN": scratch.key_pattern, "DKREMOTE": self.remote}
 
     def ways(self, size):
-        """{name: Way} for messages of size bytes."""
+        """Returns {name: Way} for messages of size bytes."""
         scratch = self.scratch
         plain, signed = scratch.message(size), scratch.signed_message(size)
         ours = [scratch.python, "-IS", "-X", f"qmail={QMAIL}",
@@ -116,7 +116,7 @@ class Host:
                 RESIDENT: Way(ours, self.remote, plain, 1)}
 
     def section(self, title, amount):
-        """The Section for messages of an Amount, whose size the title names."""
+        """Returns the Section for messages of an Amount; title: names their size."""
         title = f"delivering, {title}"
         rows = []
         for kind in (DISTINCT, SAME):
@@ -137,7 +137,7 @@ class Host:
         return Section(title, rows)
 
     def measure(self, way, count, distinct):
-        """Figures of so many deliveries.  distinct: each a message of its own.
+        """Returns the Figures of count deliveries.  distinct: whether each has its own message.
 
         Raises NotDelivered.
         """
@@ -145,7 +145,7 @@ class Host:
         messages = itertools.count() if distinct else itertools.repeat(0)
         self.fill(way.message, AT_ONCE + alone + count if distinct else 1)
         with self.started(way) as program:
-            timed(program, itertools.islice(messages, AT_ONCE), AT_ONCE)    # starts what stays
+            timed(program, itertools.islice(messages, AT_ONCE), AT_ONCE)    # starts its processes
             _, latency = timed(program, itertools.islice(messages, alone), 1)
             used, seconds = timed(program, itertools.islice(messages, count), AT_ONCE)
             memory = resident_memory(program.pid)
@@ -161,7 +161,7 @@ class Host:
 
     @contextlib.contextmanager
     def started(self, way):
-        """Runs qmail-rspawn while it lasts -> Popen.  Raises NotDelivered."""
+        """A context in which qmail-rspawn runs; gives its Popen.  Raises NotDelivered."""
         with subprocess.Popen(COVER + [self.directory, way.remote] + way.command, bufsize=0,
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               env=self.environment) as program:
@@ -172,14 +172,14 @@ class Host:
 
 
 def timed(program, messages, at_once):
-    """deliver() -> (CPU seconds, seconds)."""
+    """Calls deliver().  Returns (CPU seconds, seconds by the clock)."""
     used, started = cpu(program.pid), time.monotonic()
     deliver(program, messages, at_once)
     return cpu(program.pid) - used, time.monotonic() - started
 
 
 def deliver(program, messages, at_once):
-    """Gives commands for messages (numbers); each has to end as K.  Raises NotDelivered."""
+    """Gives commands for messages (numbers), which must all end as K.  Raises NotDelivered."""
     waiting = list(messages)[::-1]
     free = list(range(at_once))     # delivery numbers
     output = bytearray()
@@ -202,9 +202,9 @@ def deliver(program, messages, at_once):
 
 
 def cpu(top):
-    """Seconds that a process, those below it, and those that it waited for have used.
+    """Returns the CPU seconds of a process, its descendants, and those already waited for.
 
-    Linux only, to a hundredth of a second for each of the processes that there are.
+    Linux only; exact to a hundredth of a second for each existing process.
     """
     ticks = 0
     for process in descendants(top):
@@ -212,14 +212,14 @@ def cpu(top):
             with open(f"/proc/{process}/stat", "rb") as file:
                 ticks += sum(map(int, file.read().rpartition(b")")[2].split()[11:15]))
         except (FileNotFoundError, ProcessLookupError):
-            pass    # its parent has waited for it
+            pass    # the parent has waited for the process
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resident_memory(top):
-    """MiB of those descendants of a process that are qmail-rspawn's and stay.
+    """Returns the MiB of a process's descendants that belong to qmail-rspawn and stay.
 
-    Pages that they share count once, files in memory as well.
+    Shared pages and files in memory count once.
     """
     total = 0
     kept = {}
@@ -231,12 +231,12 @@ def resident_memory(top):
                 total += proportional_share(process)
                 kept.update(files_in_memory(process))
         except (FileNotFoundError, ProcessLookupError):
-            pass    # it does not stay
+            pass    # the process does not stay
     return total + sum(kept.values()) / 1024 / 1024
 
 
 def files_in_memory(process):
-    """The files of memfd_create() that a process has open: {inode: bytes}."""
+    """Returns the files of memfd_create() that a process has open, {inode: bytes}."""
     found = {}
     for descriptor in os.listdir(f"/proc/{process}/fd"):
         path = f"/proc/{process}/fd/{descriptor}"
@@ -245,16 +245,16 @@ def files_in_memory(process):
                 state = os.stat(path)
                 found[state.st_ino] = state.st_blocks * 512
         except FileNotFoundError:
-            pass    # closed by now
+            pass    # has just been closed
     return found
 
 
 def descendants(top):
-    """The ids of a process and all below it."""
+    """Returns the ids of a process and all its descendants."""
     found = [top]
     for parent in found:
         try:
             found += children(parent)
         except (FileNotFoundError, ProcessLookupError):
-            pass    # it has ended
+            pass    # the process has ended
     return found

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""What is measured, and the table of it."""
+"""The figures that are measured, and their table."""
 
 from typing import NamedTuple
 
-AT_ONCE = 20            # of which messages a second are counted
+AT_ONCE = 20            # messages at once, when messages per second are counted
 LINE = "{:42} {:>8} {:>7} {:>8} {:>8} {:>8}  {}"
 HEADING = LINE.format("", "CPU ms", "ratio", "ms", "per s", "MiB", "target: figure")
 
 
 class Amount(NamedTuple):
-    """How much is measured with messages of one size.
+    """How much to measure with messages of one size.
 
-    size: bytes of a message; runs: of each program; load: runs of it for the
-    rate; deliveries: in each round; rounds: of deliveries
+    size: bytes of a message
+    runs: of each program; load: runs of it for the rate
+    deliveries: in each round; rounds: of deliveries
     """
     size: int
     runs: int
@@ -24,9 +25,10 @@ class Amount(NamedTuple):
 class Figures(NamedTuple):
     """Medians for one message.
 
-    cpu: milliseconds of CPU; latency: milliseconds by the clock, from start to
-    end, nothing else going on; rate: messages a second, AT_ONCE at once, or
-    None; memory: MiB
+    cpu: milliseconds of CPU
+    latency: milliseconds by the clock from start to end, with nothing else running
+    rate: messages a second, AT_ONCE at once, or None
+    memory: MiB
     """
     cpu: float
     latency: float
@@ -38,8 +40,8 @@ class Row(NamedTuple):
     """One row of a section.
 
     ours: whether it is this project's; figures: Figures or None
-    reference: (section, name) of the row that its ratio is to, or None
-    remark: why there are no figures, or what else there is to say
+    reference: (section, name) of the row that the ratio refers to, or None
+    remark: why there are no figures, or another remark
     """
     name: str
     ours: bool
@@ -55,7 +57,7 @@ class Section(NamedTuple):
 
 
 def lines(section, results, targets):
-    """The lines of a section in the table, its title first.
+    """Yields the lines of a section in the table, its title first.
 
     results: {(section, name): Figures} so far; targets: list of targets.Target
     """
@@ -72,7 +74,7 @@ def lines(section, results, targets):
 
 
 def cells(figures, reference):
-    """The figures of a row; reference: those that the ratio is to, or None."""
+    """Returns the cells of a row, list of str.  reference: Figures for the ratio, or None"""
     if not figures:
         return ["-"] * 5
     cpu, latency, rate, memory = (shown(figure) if figure else "-" for figure in figures)
@@ -81,5 +83,5 @@ def cells(figures, reference):
 
 
 def shown(number):
-    """A number with three digits, or more where they stand before the point."""
+    """Returns a number with three digits, or more if they are before the point."""
     return f"{number:.{2 if number < 10 else 1 if number < 100 else 0}f}"

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Runs one program so many times, some of them at once, and prints what that took.
+"""Runs a program a number of times, several at once, and prints what that took.
 
     python3 -IS measure.py input times at-once program argument ...
 
-Printed: CPU seconds of all runs (user and system, the program's own children
-included), the largest peak resident set in KiB, seconds by the clock.  It is a
-process of its own because the kernel counts what a process held before
-execve() as the new program's: a parent's size is the least that its children
-seem to have.  This one imports only what the interpreter has built in, so it is
-as small as a bare one.
+Prints the CPU seconds of all runs (user and system, with the program's own
+children), the largest peak resident set in KiB, and seconds by the clock.  This is
+a separate process because the kernel attributes the memory that a process held
+before execve() to the new program: children never seem smaller than their parent.
+It imports only modules built into the interpreter, so it is as small as a bare one.
 """
 
 import posix

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Measures programs as whole processes: ours and their peers, for one message each.
+"""Measures whole processes, ours and their peers, for one message each.
 
-The programs of one size take turns, so that whatever else the machine does hits
-all alike.  Those that become another program in the end become NOTHING, whose
-CPU is measured as well and taken off theirs.
+The programs for one size take turns, so that other load on the machine affects all
+alike.  Those that execute another program at their end execute NOTHING, whose CPU is
+measured as well and subtracted.
 """
 
 import os
@@ -19,19 +19,21 @@ KEYLESS_DOMAIN = "no-key.example"
 NOTHING = "/bin/true"
 NOTHING_ROW = ("signing, small", f"{NOTHING}, in qmail's place")
 BARE = ("signing, small", "bare interpreter, -IS -c pass")
-SMALL = 10**5           # bytes, up to which a message is small
-RESIDENT_MOST = 8 * 1024 * 1024     # bytes; a larger message is never handed over
+SMALL = 10**5           # bytes; a message with more is not small
+RESIDENT_MOST = 8 * 1024 * 1024     # bytes; a larger message never goes to the server
 
 
 class Program(NamedTuple):
-    """What a row is measured by.
+    """A program to measure for a row.
 
-    ours: whether it is this project's; command: None where it is missing here
-    message: the file on its descriptor 0; environment: the whole of it
-    evidence: {text: how often it stands in what the program writes, hands on
-    and logs}, to tell that it did its work
-    ends: whether it becomes NOTHING
-    server: servers.Verifyd that does part of it, or None
+    ours: whether it is this project's
+    command: list; None if the program is not installed
+    message: path of the file on descriptor 0
+    environment: the complete one
+    evidence: {text: how often it occurs in the program's output, log and what it
+    passes on}, which shows that the program did its work
+    ends: whether it executes NOTHING at its end
+    server: servers.Verifyd that does part of the work, or None
     """
     name: str
     ours: bool
@@ -46,7 +48,8 @@ class Program(NamedTuple):
 class Programs:
     """The programs, for messages of any size.
 
-    scratch: scratch.Scratch; dns_port: where the public key is on loopback
+    scratch: scratch.Scratch
+    dns_port: of the server on loopback that has the public key
     verifyd: servers.Verifyd or None
     """
 
@@ -55,18 +58,18 @@ class Programs:
         self.dns_port = dns_port
         self.verifyd = verifyd
         self.path = {"PATH": os.environ.get("PATH", os.defpath)}
-        self.nothing = 0.0      # milliseconds of CPU, known from the small messages on
+        self.nothing = 0.0      # milliseconds of CPU; measured with the small messages
 
     def sections(self, title, amount):
-        """The Sections for messages of an Amount, whose size the title names."""
+        """Returns the Sections for messages of an Amount; title: names their size."""
         programs = {(f"{verb}, {title}", program.name): program
                     for verb, kind in (("signing", self.signers), ("verifying", self.verifiers))
                     for program in kind(amount.size)}
         remarks = {key: self.failure(program) for key, program in programs.items()}
         working = {key: program for key, program in programs.items() if not remarks[key]}
         rates = {}
-        for key, program in working.items():    # first, so that the server is warm afterwards
-            if program.ours or amount.size <= SMALL:    # the peers take long, or much memory
+        for key, program in working.items():    # first, to warm the server up
+            if program.ours or amount.size <= SMALL:    # peers take much time or memory
                 rates[key], remarks[key] = under_load(program, amount.load, self.scratch.python)
         figures = {key: found._replace(rate=rates.get(key)) for key, found in
                    measure(working, amount.runs, self.scratch.python).items()}
@@ -82,7 +85,7 @@ class Programs:
         return [Section(name, members) for name, members in rows.items()]
 
     def signers(self, size):
-        """The Programs that sign, and the interpreter that they are compared with."""
+        """Yields the Programs that sign, and the bare interpreter to compare them with."""
         message = self.scratch.message(size)
         key = [DOMAIN, SELECTOR, self.scratch.key]
         if size <= SMALL:
@@ -100,7 +103,7 @@ class Programs:
                    {b"-Signature: ": 1, SUBJECT: 1})
 
     def signer(self, name, message, domain, signatures):
-        """Our launcher and signer."""
+        """Returns the Program of our launcher and signer."""
         return Program(
             name, True, command(self.scratch.remote, [
                 "mx.example.net", f"sender@{domain}", "recipient@example.net"]), message,
@@ -108,10 +111,10 @@ class Programs:
             {b"-Signature: ": signatures, SUBJECT: 1}, ends=True)
 
     def verifiers(self, size):
-        """The Programs that verify."""
+        """Yields the Programs that verify."""
         message = self.scratch.signed_message(size)
         port = [str(self.dns_port)]
-        # Each result stands in the header field and in the log.
+        # Each result is in the header field and in the log.
         results = {b"=pass": 4, SUBJECT: 1}
         if size <= SMALL:
             yield self.verifier("verifier, DKVERIFY unset", message, {},
@@ -127,14 +130,17 @@ class Programs:
         yield peer("dkimverify, DKIM only", dkimpy("verify", port), message, {b"signature ok": 1})
 
     def verifier(self, name, message, settings, evidence):
-        """Our launcher and verifier, in place of qmail-queue."""
+        """Returns the Program of our launcher and verifier, in the place of qmail-queue."""
         return Program(name, True, command(self.scratch.verify, ["--queue"]), message, {
             "DKQUEUE": NOTHING, "DKAUTHSERVID": "mx.example.net",
             "DNSCACHEIP": f"127.0.0.1#{self.dns_port}", **self.path, **settings},
             evidence, ends=True)
 
     def failure(self, program):
-        """Why a program's figures would mean nothing, or "": one that gives up is fast."""
+        """Runs a program once.  Returns why it did not do its work, or "".
+
+        Without that, a program that gives up would seem fast.
+        """
         if not program.command:
             return "not installed here"
         with open(program.message, "rb") as message:
@@ -151,40 +157,40 @@ class Programs:
 
 
 def peer(name, command, message, evidence):
-    """A Program that is not ours."""
+    """Returns a Program that is not ours."""
     return Program(name, False, command, message, dict(os.environ, DKREMOTE=NOTHING), evidence)
 
 
 def command(program, arguments):
-    """A command, or None where there is no such program."""
+    """Returns a command, or None if program is None."""
     return program and [program, *arguments]
 
 
 def mail_dkim(verb, arguments):
-    """The command of a Mail::DKIM peer, or None where it is not installed."""
+    """Returns the command of a Mail::DKIM peer, or None if that is not installed."""
     perl = shutil.which("perl")
     found = perl if perl and can([perl, "-MMail::DKIM", "-e1"]) else None
     return command(found, [f"{HERE}/peers/mail_dkim_{verb}.pl", *arguments])
 
 
 def dkimpy(verb, arguments):
-    """The command of a dkimpy peer, or None where it is not installed."""
+    """Returns the command of a dkimpy peer, or None if that is not installed."""
     return command(with_dkimpy(), [f"{HERE}/peers/dkimpy_{verb}.py", *arguments])
 
 
 def opendkim(key):
-    """The command of OpenDKIM's opendkim-testmsg that signs, or None where it is not installed.
+    """Returns the command with which opendkim-testmsg signs, or None if it is not installed.
 
-    key: domain, selector, path.  (It verifies only with keys of the real DNS.)
+    key: domain, selector, path.  (It verifies only with keys in the real DNS.)
     """
     program = shutil.which("opendkim-testmsg", path=os.environ.get("PATH", "") + ":/usr/sbin")
     return command(program, [word for pair in zip(("-d", "-s", "-k"), key) for word in pair])
 
 
 def measure(programs, runs, python):
-    """Runs each program `runs` times in turn -> {key: Figures}, without rates.
+    """Runs each program `runs` times in turn.  Returns {key: Figures}, without rates.
 
-    What a server does for one of them is spread over its runs.
+    The CPU of a server for a program is spread over the program's runs.
     """
     samples = {key: [] for key in programs}
     before = {key: program.server.cpu() for key, program in programs.items() if program.server}
@@ -201,7 +207,7 @@ def measure(programs, runs, python):
 
 
 def under_load(program, count, python):
-    """-> (messages a second of so many, AT_ONCE at once; what else there is to say)."""
+    """Runs a program count times, AT_ONCE at once.  Returns (messages a second, remark)."""
     if not program.server:
         return count / run(program, count, python)[2], ""
     before = program.server.answers()
@@ -211,7 +217,7 @@ def under_load(program, count, python):
 
 
 def run(program, count, python):
-    """Runs a program so many times, AT_ONCE at once -> (CPU seconds, peak in KiB, seconds)."""
+    """Runs a program count times, AT_ONCE at once.  Returns (CPU seconds, peak KiB, seconds)."""
     done = subprocess.run(
         [python, "-IS", f"{HERE}/measure.py", program.message, str(count), str(AT_ONCE),
          *program.command], env=program.environment, stdout=subprocess.PIPE, check=True)

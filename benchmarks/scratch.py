@@ -8,7 +8,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHECKOUT = os.path.dirname(HERE)
-ENVIRONMENT = f"{CHECKOUT}/.venv/bin/python"    # has the packages, once the tests ran
+ENVIRONMENT = f"{CHECKOUT}/.venv/bin/python"    # has the packages once the tests have run
 
 DOMAIN = "example.com"
 SELECTOR = "bench"
@@ -16,19 +16,21 @@ SUBJECT = b"Subject: a message for the benchmark"
 
 
 class Scratch:
-    """The directory.
+    """The scratch directory.
 
-    directory: an empty one; python: the interpreter of ours
-    remote, verify: paths of our qmail-remote and qmail-dk-verify, the latter
-    None where there are no packages for it; key: of a private key, for DOMAIN
-    and SELECTOR; key_pattern: DKSIGN; deliver: of a script that writes what it
-    is given
+    directory: an empty one; python: the interpreter for our programs
+    checkout: directory that the programs are copied from
+    remote, verify: paths of our qmail-remote and qmail-dk-verify; verify is None
+    without its packages
+    key: path of a private key, for DOMAIN and SELECTOR; key_pattern: DKSIGN
+    deliver: path of a script that writes its input
     """
 
-    def __init__(self, directory, python):
+    def __init__(self, directory, python, checkout=CHECKOUT):
         self.directory = directory
         self.python = python
-        install(directory, python)
+        self.checkout = checkout
+        install(directory, python, checkout)
         self.remote = self.launcher("qmail-remote", python, "qmail_remote_dk.py")
         self.verify = self.launcher("qmail-dk-verify", with_packages(python),
                                     "qmail_qfilter_verify.py")
@@ -40,10 +42,10 @@ class Scratch:
         os.chmod(self.key, 0o600)
 
     def launcher(self, name, python, program):
-        """Writes a launcher as install.sh does -> path; None without an interpreter."""
+        """Writes a launcher as install.sh does.  Returns its path; None without interpreter."""
         if not python:
             return None
-        with open(f"{CHECKOUT}/launcher/{name}", encoding="utf-8") as file:
+        with open(f"{self.checkout}/launcher/{name}", encoding="utf-8") as file:
             text = file.read()
         for mark, value in (("PYTHON", python), ("QMAIL", f"{self.directory}/qmail"),
                             ("ORIGINAL", f"{self.directory}/qmail/bin/{name}.orig"),
@@ -52,18 +54,18 @@ class Scratch:
         return write_program(f"{self.directory}/installed/{name}", text)
 
     def script(self, name, commands):
-        """Writes a script of sh -> path."""
+        """Writes a script for sh.  Returns its path."""
         return write_program(f"{self.directory}/{name}", f"#!/bin/sh\n{commands}\n")
 
     def message(self, size, domain=DOMAIN):
-        """A message of about size bytes -> path."""
+        """Makes a message of about size bytes, if needed.  Returns its path."""
         path = f"{self.directory}/{domain}.{size}"
         if not os.path.exists(path):
             write_message(path, domain, size)
         return path
 
     def signed_message(self, size):
-        """The same, signed by our signer -> path."""
+        """Makes the same, signed by our signer.  Returns its path."""
         path = f"{self.message(size)}.signed"
         if not os.path.exists(path):
             with open(self.message(size), "rb") as message, open(path, "wb") as output:
@@ -75,18 +77,18 @@ class Scratch:
         return path
 
 
-def install(directory, python):
-    """Puts our programs there as install.sh does, compiled."""
+def install(directory, python, checkout):
+    """Copies the programs of a checkout as install.sh does, and compiles them."""
     installed = f"{directory}/installed"
-    shutil.copytree(f"{CHECKOUT}/lib", f"{installed}/lib",
+    shutil.copytree(f"{checkout}/lib", f"{installed}/lib",
                     ignore=shutil.ignore_patterns("__pycache__"))
     for program in ("qmail_remote_dk.py", "qmail_qfilter_verify.py"):
-        shutil.copy(f"{CHECKOUT}/{program}", installed)
+        shutil.copy(f"{checkout}/{program}", installed)
     subprocess.run([python, "-m", "compileall", "-q", installed], check=True)
 
 
 def write_program(path, text):
-    """Writes an executable file -> path."""
+    """Writes an executable file.  Returns its path."""
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     os.chmod(path, 0o755)
@@ -94,7 +96,7 @@ def write_program(path, text):
 
 
 def write_message(path, domain, size):
-    """Writes a message of about size bytes, text and an attachment."""
+    """Writes a message of about size bytes, with text and an attachment."""
     header = (b"Received: from client (192.0.2.1) by mail.%(domain)b with SMTP; "
               b"1 Jan 2024 00:00:00 -0000\n"
               b"From: Sender <sender@%(domain)b>\nTo: Recipient <recipient@example.net>\n"
@@ -112,7 +114,7 @@ def write_message(path, domain, size):
 
 
 def with_packages(python):
-    """python as it finds the verifier's packages: by .venv, by itself, or None."""
+    """Returns a path of python that has the verifier's packages: .venv's, its own, or None."""
     for candidate in (ENVIRONMENT, python):
         if os.path.realpath(candidate) == os.path.realpath(python) and can(
                 [candidate, "-c", "import dkim, dns.resolver"]):
@@ -121,7 +123,7 @@ def with_packages(python):
 
 
 def with_dkimpy():
-    """An interpreter that has dkimpy: .venv's, the one that runs this, or None."""
+    """Returns an interpreter that has dkimpy: .venv's, the running one, or None."""
     for python in (ENVIRONMENT, sys.executable):
         if can([python, "-c", "import dkim"]):
             return python
@@ -129,7 +131,7 @@ def with_dkimpy():
 
 
 def can(command):
-    """Whether a command is there and succeeds."""
+    """Returns whether a command exists and succeeds."""
     try:
         return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
     except OSError:

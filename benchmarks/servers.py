@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The servers on loopback that the measured programs talk to."""
+"""Runs the servers on loopback that the measured programs talk to."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from scratch import DOMAIN, ENVIRONMENT, HERE, SELECTOR, with_packages
 
 @contextlib.contextmanager
 def dns(scratch):
-    """Serves the public key while it lasts, by the tests' dnslib -> port."""
+    """A context that serves the public key with the tests' dnslib; gives the port."""
     port = unused_port()
     zone = f"{scratch.directory}/zone"
     with open(zone, "w", encoding="ascii") as file:
@@ -31,7 +31,7 @@ def dns(scratch):
 
 
 def key_record(path):
-    """The key record of a private RSA key, as quoted strings of a zone file."""
+    """Returns the key record of a private RSA key, as quoted strings of a zone file."""
     public = subprocess.run(["openssl", "rsa", "-in", path, "-pubout"], check=True,
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     record = "v=DKIM1; k=rsa; p=" + "".join(public.split("\n")[1:-2])
@@ -39,14 +39,14 @@ def key_record(path):
 
 
 def unused_port():
-    """A UDP port of loopback that is free now."""
+    """Returns a UDP port of loopback that is free now."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
 
 
 def wait_for_dns(server, port):
-    """Waits until the DNS server answers, or has ended."""
+    """Waits until the DNS server answers or has ended."""
     query = b"\0\1\1\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.connect(("127.0.0.1", port))
@@ -63,7 +63,7 @@ def wait_for_dns(server, port):
 
 
 class Verifyd:
-    """The resident verifier while it runs.  socket: its path, DKSERVER."""
+    """The running resident verifier.  socket: its path, for DKSERVER."""
 
     def __init__(self, process, path, log):
         self.process = process
@@ -71,7 +71,7 @@ class Verifyd:
         self.log = log
 
     def cpu(self):
-        """Seconds that its workers have used so far."""
+        """Returns the CPU seconds that its workers have used so far."""
         nanoseconds = 0
         for worker in children(self.process.pid):
             with open(f"/proc/{worker}/schedstat", encoding="ascii") as file:
@@ -79,18 +79,18 @@ class Verifyd:
         return nanoseconds / 1e9
 
     def answers(self):
-        """How many messages it has verified so far."""
+        """Returns the number of messages that it has verified so far."""
         with open(self.log, encoding="ascii") as file:
             return sum(": A, " in line for line in file)
 
     def memory(self):
-        """MiB of all its processes; pages that they share count once."""
+        """Returns the MiB of all its processes; shared pages count once."""
         return sum(map(proportional_share, [self.process.pid, *children(self.process.pid)]))
 
 
 @contextlib.contextmanager
 def verifyd(scratch, dns_port):
-    """Runs the resident verifier while it lasts -> Verifyd; None where it can't run."""
+    """A context in which the resident verifier runs; gives a Verifyd, None if it can't run."""
     python = with_packages(scratch.python)
     if not python or not os.path.exists("/proc/self/schedstat"):
         yield None
@@ -112,7 +112,7 @@ def verifyd(scratch, dns_port):
 
 @contextlib.contextmanager
 def sink(python):
-    """An SMTP server that takes all and keeps nothing -> its port."""
+    """A context with an SMTP server that accepts everything and keeps nothing; gives its port."""
     with subprocess.Popen([python, f"{HERE}/sink.py"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as server:
         yield int(server.stdout.readline())
@@ -120,12 +120,12 @@ def sink(python):
 
 
 def children(process):
-    """The ids of a process's children.  Linux only."""
+    """Returns the ids of a process's children.  Linux only."""
     with open(f"/proc/{process}/task/{process}/children", encoding="ascii") as file:
         return list(map(int, file.read().split()))
 
 
 def proportional_share(process):
-    """MiB of a process, of the pages that it shares its part (Pss).  Linux only."""
+    """Returns the MiB of a process with its part of shared pages (Pss).  Linux only."""
     with open(f"/proc/{process}/smaps_rollup", encoding="ascii") as file:
         return sum(int(line.split()[1]) for line in file if line.startswith("Pss:")) / 1024

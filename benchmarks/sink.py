@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""An SMTP server on loopback that takes any message and keeps none.
+"""An SMTP server on loopback that accepts any message and keeps none.
 
-    python3 sink.py         (prints its port; ends when its descriptor 0 does)
+    python3 sink.py         (prints its port; exits at the end of descriptor 0)
 """
 
 import asyncio
@@ -11,7 +11,7 @@ ANSWERS = {b"DATA": b"354 go ahead\r\n", b"QUIT": b"221 goodbye\r\n"}
 
 
 class Conversation(asyncio.Protocol):
-    """One client."""
+    """The conversation with one client."""
 
     def connection_made(self, transport):
         self.transport = transport

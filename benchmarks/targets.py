@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the rows are held to."""
+"""The targets that the rows must meet."""
 
 import sys
 from typing import NamedTuple
@@ -9,16 +9,16 @@ from programs import BARE
 from scratch import CHECKOUT
 
 sys.path.append(CHECKOUT)
-from lib.resident_signer import PROCESSES       # noqa: E402
+from lib.rspawn.dispatcher import PROCESSES
 
-PEAK_SLACK = 0.5    # MiB, by which the peak of one program differs from run to run
+PEAK_SLACK = 0.5    # MiB by which the peak of one program differs between runs
 RESIDENT_MEMORY = 60 + 10 * PROCESSES   # MiB
 
 
 class Target(NamedTuple):
-    """figure(results) is to be <= or >= limit.
+    """A target: figure(results) must be <= or >= limit.
 
-    section, row: where it stands; unit: what the figure counts
+    section, row: the row that it belongs to; unit: of the figure
     results: {(section, name): Figures}, without the rows that have none
     """
     section: str
@@ -39,17 +39,17 @@ class Target(NamedTuple):
 
 
 def ratio(figure, key, to):
-    """function of results -> how many times a figure of row `to` that of row `key` is."""
+    """Returns a function of results: the ratio of a figure in row `key` to that in row `to`."""
     return lambda results: getattr(results[key], figure) / getattr(results[to], figure)
 
 
 def memory(key):
-    """function of results -> MiB of a row."""
+    """Returns a function of results: the MiB of a row."""
     return lambda results: results[key].memory
 
 
 def all_targets(large):
-    """All Targets; large: what the size of large messages is called."""
+    """Returns all Targets, a list.  large: the title of large messages"""
     return [*for_signing(f"signing, {large}"), *for_verifying(f"verifying, {large}"),
             *for_deliveries()]
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The demonstration: one message signed, delivered and verified on one machine.
+"""The demonstration: a message is signed, delivered and verified on one machine.
 
-Its servers listen on the loopback address only, on ports that were free; its
-files lie in one directory that goes with it.
+Its servers listen only on the loopback address, on free ports; its files are in one
+directory, which is removed at the end.
 """
 
 
 class Failure(Exception):
-    """The demonstration can't go on, or has not shown what it should; says why."""
+    """The demonstration can't go on or has failed; the text says why."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs other programs, and leaves none of them behind."""
+"""Runs other programs, and leaves none of them running."""
 
 import contextlib
 import os
@@ -8,15 +8,15 @@ import subprocess
 
 from . import Failure
 
-TIMEOUT = 60    # seconds; what is run here takes one or two
+TIMEOUT = 60    # seconds; the programs take one or two
 
 
 def run(command, text=None, **options):
-    """Runs command in a process group of its own -> (exit code, what it wrote).
+    """Runs command in a process group of its own.  Returns (exit code, its output in bytes).
 
-    text: bytes for a pipe on its descriptor 0; options: subprocess.Popen's,
-    where descriptor 1 is a pipe unless they say otherwise.  Raises Failure when
-    TIMEOUT is over, and OSError if the program can't be started.
+    text: bytes for a pipe on descriptor 0
+    options: of subprocess.Popen; by default, descriptor 1 is a pipe
+    Raises Failure after TIMEOUT, OSError if the program can't be started.
     """
     options.setdefault("stdin", subprocess.DEVNULL if text is None else subprocess.PIPE)
     options.setdefault("stdout", subprocess.PIPE)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Delivers a message as qmail-rspawn does: through the signer, to the loopback sink.
 
-The original qmail-remote delivers to the port that control/smtproutes names,
-so it runs in a mount namespace of its own where that directory, and the queue
-beside it, are ours: what the machine has there is neither read nor changed.
+The original qmail-remote delivers to the port in control/smtproutes.  So it runs in a
+mount namespace of its own with our control and queue directories: the machine's are
+neither read nor changed.
 """
 
 import os
@@ -20,7 +20,7 @@ SIGNER = os.path.join(CHECKOUT, "qmail_remote_dk.py")
 STAND_IN = os.path.join(CHECKOUT, "demo", "qmail_remote_stand_in.py")
 
 QMAIL = "/var/qmail"
-# Where the signer is installed, the original has the second name.
+# If the signer is installed in its place, the original has the first name.
 ORIGINALS = (QMAIL + "/bin/qmail-remote.orig", QMAIL + "/bin/qmail-remote")
 
 # Arguments: our control directory, our queue directory, the command to run.
@@ -33,17 +33,18 @@ exec "$@"
 
 
 class Original(NamedTuple):
-    """What really sends the message."""
+    """The program that sends the message."""
     path: str
     home: str           # qmail's home directory for the signer
-    prefix: list        # the command that the signer's is put after
+    prefix: list        # words in front of the signer's command
     description: str    # for the reader
 
 
 def find_original(home, smtp_port):
-    """The Original: the real qmail-remote where it can be used, else the stand-in.
+    """Returns the Original: the real qmail-remote if it can be used, else the stand-in.
 
-    home: a new directory, in place of qmail's own
+    home: a new directory, in the place of qmail's own
+    smtp_port: of the sink
     """
     for name in ("control", "queue"):
         os.makedirs(os.path.join(home, name))
@@ -63,7 +64,7 @@ def find_original(home, smtp_port):
 
 
 def why_not(command):
-    """Runs command -> "" if that went well, else the reason."""
+    """Runs command.  Returns "" if it succeeds, else the reason."""
     if shutil.which(command[0]) is None:
         return f"no {command[0]} in PATH"
     code, output = child.run(command, stderr=subprocess.STDOUT)
@@ -72,7 +73,7 @@ def why_not(command):
 
 
 def install_launcher(home):
-    """Writes the launcher, filled in, to home -> the command that starts it."""
+    """Writes the launcher, filled in, to home.  Returns the command that starts it."""
     with open(LAUNCHER, encoding="utf-8") as file:
         text = file.read()
     for name, value in (("PYTHON", sys.executable), ("PROGRAM", SIGNER), ("QMAIL", home)):
@@ -80,19 +81,19 @@ def install_launcher(home):
     path = os.path.join(home, "qmail-remote")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-    return ["/bin/sh", path]    # by name, for home may be mounted noexec
+    return ["/bin/sh", path]    # by sh, since home may be mounted noexec
 
 
 def deliver(message, arguments, original, settings):
-    """Hands a message to the signer, and it to the original -> the report, as text.
+    """Passes a message through the signer to the original.  Returns the report, str.
 
     message: path of the queue file; arguments: host, sender, recipient
-    settings: the environment, besides PATH and what names the original
+    settings: the environment, besides PATH and the variable for the original
     Raises Failure unless the message was accepted.
     """
-    # The stand-in finds its python3 by PATH.
+    # The stand-in finds its python3 through PATH.
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", os.defpath)
-    environment = {"PATH": path, "DKREMOTE": original.path, **settings}
+    environment = {"PATH": path, "DKREMOTE": original.path, "QMAIL_DK_TRIAL": "1", **settings}
     with open(message, "rb") as queue_file:
         code, report = child.run(
             original.prefix + install_launcher(original.home) + arguments, env=environment,

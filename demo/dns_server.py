@@ -18,9 +18,9 @@ class Handler(DNSHandler):
 
 @contextlib.contextmanager
 def serving(zone):
-    """Serves zone (str, BIND form) by UDP and TCP while the context lasts; gives the port.
+    """A context that serves zone (str, BIND form) by UDP and TCP; gives the port.
 
-    Raises Failure if no port can be had.
+    Raises Failure if no port is free.
     """
     udp, tcp = bound(ZoneResolver(zone))
     for server in udp, tcp:
@@ -34,7 +34,7 @@ def serving(zone):
 
 
 def bound(resolver):
-    """-> two DNSServers, for UDP and TCP, on one port that was free for both."""
+    """Returns two DNSServers, for UDP and TCP, on one port that was free for both."""
     quiet = DNSLogger(logf=lambda line: None)
     for _ in range(ATTEMPTS):
         try:

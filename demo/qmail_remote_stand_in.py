@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Stands in for qmail-remote where there is none: sends to one port of this machine.
+"""Stands in for a missing qmail-remote: sends to one port of this machine.
 
     qmail_remote_stand_in.py host sender recipient ...    (message on descriptor 0)
 
-The environment variable SMTP_PORT has the port.  What it writes is
-qmail-remote's report: r, h or s for each recipient, then K, Z or D for the
-message, each ended by NUL; the exit code is 0.
+The environment variable SMTP_PORT has the port.  It writes the report of
+qmail-remote: r, h or s for each recipient, then K, Z or D for the message, each
+ended by NUL; and exits 0.
 """
 
 import os
@@ -34,7 +34,7 @@ def main(arguments):
 
 
 def send(connection, sender, recipients, message):
-    """One SMTP transaction, and its report.  Raises OSError, SMTPException."""
+    """Makes one SMTP transaction, and reports it.  Raises OSError, SMTPException."""
     connection.helo()
     code, text = connection.mail(sender)
     if code >= 400:
@@ -43,7 +43,7 @@ def send(connection, sender, recipients, message):
     if not any(accepted):
         report("D", f"Giving up on {ADDRESS}.")
         return
-    # smtplib doubles the dots at line starts, and adds the final one.
+    # smtplib doubles dots at line starts, and adds the final one.
     code, text = connection.data(message.replace(b"\n", b"\r\n"))
     if code >= 400:
         raise smtplib.SMTPResponseException(code, text)
@@ -51,7 +51,7 @@ def send(connection, sender, recipients, message):
 
 
 def relay_recipient(connection, recipient):
-    """RCPT, and its part of the report -> whether it was accepted."""
+    """Sends RCPT, and writes its part of the report.  Returns whether it was accepted."""
     code, text = connection.rcpt(recipient)
     if code < 400:
         report("r")
@@ -62,12 +62,12 @@ def relay_recipient(connection, recipient):
 
 
 def verdict(code):
-    """What an SMTP reply code of 400 or more means for the message."""
+    """Returns the letter for the message, for an SMTP reply code of 400 or more."""
     return "D" if code >= 500 else "Z"
 
 
 def printable(text):
-    """An SMTP reply (bytes) as str that can't end a part of the report."""
+    """Returns an SMTP reply (bytes) as str that can't end a part of the report."""
     return text.decode("latin-1").replace("\0", "?")
 
 

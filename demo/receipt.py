@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Takes a message in as the recipient's server would: qmail-smtpd, verifier, qmail-queue."""
+"""Receives a message as the recipient's server would: qmail-smtpd, verifier, qmail-queue."""
 
 import email.utils
 import os
@@ -12,21 +12,21 @@ CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VERIFIER = os.path.join(CHECKOUT, "qmail_qfilter_verify.py")
 STAND_IN = os.path.join(CHECKOUT, "demo", "qmail_queue_stand_in.sh")
 
-DKVERIFY = "DEGIJKfh"   # what to refuse, as the author of qmail-dk advised
+DKVERIFY = "DEGIJKfh"   # results to reject, as the author of qmail-dk advised
 NEEDED = ("Authentication-Results: ", "dkim=pass", "domainkeys=pass", "DomainKey-Status: good\n")
 
 
 def receive(message, sender, recipient, home, dns_port):
-    """Hands a message to the verifier, as QMAILQUEUE program.
+    """Passes a message to the verifier, as the program of QMAILQUEUE.
 
-    message: bytes, CR LF, as it arrived; home: a directory in place of qmail's own
-    -> (the header fields that the verifier has written, what it has logged), str.
-    Raises Failure unless the message was queued, its signatures of both kinds
+    message: bytes, CR LF, as it arrived; home: a directory in the place of qmail's own
+    Returns (the header fields that the verifier wrote, its log), str.
+    Raises Failure unless the message was queued and its signatures of both kinds were
     found good.
     """
     queue = os.path.join(home, "received")
     os.mkdir(queue)
-    # What qmail-smtpd makes of it.
+    # The message as qmail-smtpd changes it.
     text = (f"Received: from unknown (HELO mail.example.com) (127.0.0.1)\n  by {NAME} with SMTP; "
             f"{email.utils.formatdate()}\n").encode("ascii") + message.replace(b"\r\n", b"\n")
     envelope = b"F%b\0T%b\0\0" % (sender.encode("ascii"), recipient.encode("ascii"))
@@ -41,12 +41,12 @@ def receive(message, sender, recipient, home, dns_port):
 
 
 def queue_up(message, envelope, home, environment):
-    """Runs the verifier as qmail-smtpd does -> what it has logged, str.
+    """Runs the verifier as qmail-smtpd does.  Returns its log, str.
 
     Raises Failure if it does not accept the message.
     """
     log = os.path.join(home, "log")
-    # Far less than a pipe holds, so nobody need be there yet to read it.
+    # The envelope fits into the pipe, so it can be written before there is a reader.
     read_end, write_end = os.pipe()
     with open(read_end, "rb") as envelope_reader, open(log, "wb") as log_writer:
         with open(write_end, "wb") as envelope_writer:
@@ -61,9 +61,9 @@ def queue_up(message, envelope, home, environment):
 
 
 def queued_fields(queue, message, envelope):
-    """The header fields that were put above a message on its way to the queue, str.
+    """Returns the header fields that the queued message has on top of message, str.
 
-    Raises Failure if anything else became of it.
+    queue: directory; message, envelope: bytes.  Raises Failure if anything else differs.
     """
     with open(os.path.join(queue, "envelope"), "rb") as file:
         if file.read() != envelope:

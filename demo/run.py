@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows a message being signed, delivered and verified: `./install.sh demo` runs it.
+"""Shows how a message is signed, delivered and verified: `./install.sh demo` runs it.
 
-The exit code is 0 only if the message arrived as it was sent, with signatures
-of both kinds that pass.
+Exits 0 only if the message arrived as it was sent, with passing signatures of both
+kinds.
 """
 
 import contextlib
@@ -14,12 +14,13 @@ import sys
 import tempfile
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Under -I, Python does not look for modules beside the script.
+# With -I, Python does not search the script's directory for modules.
 sys.path.insert(0, CHECKOUT)
 
 from demo import (Failure, delivery, dns_server, receipt,   # noqa: E402
                   smtp_sink, verification)
-from lib import admin_records, crypto                       # noqa: E402
+from lib import crypto      # noqa: E402
+from lib.admin import records      # noqa: E402
 
 DOMAIN = "example.com"
 SELECTOR = "demo"
@@ -29,7 +30,7 @@ HOST = "example.net"
 
 
 def main():
-    # What the terminal can't show must not end the demonstration.
+    # A character that the terminal can't show must not end the demonstration.
     sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     for number in signal.SIGHUP, signal.SIGINT, signal.SIGTERM:
         signal.signal(number, end)
@@ -40,12 +41,12 @@ def main():
 
 
 def end(number, frame):
-    """Ends the program after a signal, by way of everything that cleans up."""
+    """Exits after a signal, through all code that cleans up."""
     sys.exit(128 + number)
 
 
 def demonstrate():
-    """All the steps, in order.  Raises Failure and OSError."""
+    """Takes all the steps in order.  Raises Failure and OSError."""
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="qmail-dk-demo."))
 
@@ -66,7 +67,7 @@ def demonstrate():
         sent = queued_message()
         report = delivery.deliver(
             write(scratch, "message", sent), [HOST, SENDER, RECIPIENT], original,
-            {"DKSIGN": f"{scratch}/keys/%/{SELECTOR}", "SMTP_PORT": str(sink.port)})
+            {"DKSIGN": f"{scratch}/keys/%/{SELECTOR}", "DKMAY": "", "SMTP_PORT": str(sink.port)})
         show(report)
 
         arrived = only_arrival(sink)
@@ -88,21 +89,21 @@ def demonstrate():
 
 
 def make_key(scratch):
-    """Writes the private key where DKSIGN looks for it -> the text of its DNS record."""
+    """Writes a private key where DKSIGN finds it.  Returns the text of its DNS record."""
     pem = crypto.generate_private_key("rsa", 2048)
     directory = os.path.join(scratch, "keys", DOMAIN)
     os.makedirs(directory)
     write(directory, SELECTOR, pem)
-    return admin_records.key_text(crypto.load_private_key(pem))
+    return records.key_text(crypto.load_private_key(pem))
 
 
 def zone(record):
-    """The zone of DOMAIN: its one key record."""
-    return admin_records.bind(admin_records.key_name(SELECTOR, DOMAIN), record) + "\n"
+    """Returns the zone of DOMAIN, which has only the key record."""
+    return records.bind(records.key_name(SELECTOR, DOMAIN), record) + "\n"
 
 
 def queued_message():
-    """A message as qmail-queue leaves it for qmail-remote: LF line ends, 8-bit."""
+    """Returns a message as qmail-queue leaves it for qmail-remote: LF line ends, 8-bit."""
     date = email.utils.formatdate()
     with open(os.path.join(CHECKOUT, "demo", "message.txt"), "rb") as file:
         text = file.read()
@@ -111,7 +112,7 @@ def queued_message():
 
 
 def write(directory, name, data):
-    """Writes a file that others can't read -> its path."""
+    """Writes a file that other users can't read.  Returns its path."""
     path = os.path.join(directory, name)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
@@ -119,14 +120,14 @@ def write(directory, name, data):
 
 
 def only_arrival(sink):
-    """The bytes of the message that the sink got, CR LF.  Raises Failure if it is not one."""
+    """Returns the bytes of the sink's only message, CR LF.  Raises Failure if it has not one."""
     if len(sink.arrived) != 1:
         raise Failure(f"{len(sink.arrived)} messages arrived, not one")
     return sink.arrived[0].content
 
 
 def require_unaltered(arrived, sent):
-    """Raises Failure unless what arrived is what was sent, below some new fields."""
+    """Raises Failure unless the message arrived as it was sent, below some new fields."""
     if not arrived.endswith(sent.replace(b"\n", b"\r\n")):
         raise Failure("what arrived is not what was sent")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An SMTP server on the loopback address that keeps what it gets (aiosmtpd)."""
+"""An SMTP server on the loopback address that keeps its messages (aiosmtpd)."""
 
 import asyncio
 import contextlib
@@ -14,14 +14,15 @@ NAME = "mx.example.net"
 
 
 class Session(SMTP):
-    line_length_limit = 16 * 1024 * 1024    # bytes; qmail knows no limit, and we must not cut
+    line_length_limit = 16 * 1024 * 1024    # bytes; qmail has no limit, so no line may be cut
 
 
 class Sink:
-    """Takes every message.
+    """Accepts every message.
 
-    port: where it listens; arrived: list of aiosmtpd Envelopes, whose content
-    is the bytes of DATA, CR LF line ends, dots unstuffed
+    port: its number
+    arrived: list of aiosmtpd Envelopes, whose content is the bytes of DATA with CR LF
+    line ends and dots unstuffed
     """
 
     def __init__(self):
@@ -35,7 +36,7 @@ class Sink:
 
 @contextlib.contextmanager
 def listening():
-    """A Sink that listens while the context lasts.  Raises Failure if no port can be had."""
+    """A context in which a Sink listens; gives it.  Raises Failure if no port is free."""
     sink = Sink()
     loop = asyncio.new_event_loop()
     try:
@@ -54,7 +55,7 @@ def listening():
         server.close()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        unfinished = asyncio.all_tasks(loop)    # sessions of clients that did not say QUIT
+        unfinished = asyncio.all_tasks(loop)    # sessions of clients that did not send QUIT
         for task in unfinished:
             task.cancel()
         if unfinished:

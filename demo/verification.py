@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What verifiers say of a message's signatures: dkimpy, and Mail::DKIM or lib/."""
+"""Verifies a message's signatures with dkimpy, and with Mail::DKIM or lib/."""
 
 import os
 import shutil
@@ -12,9 +12,11 @@ import dkim.util
 import dns.exception
 import dns.resolver
 
-import lib.message
-from lib import inbound
-from lib.lookups import Lookups
+import lib.mail.message
+from lib.crypto import RSA_LEAST
+from lib.verifying import examination
+from lib.lookup.budget import Lookups
+from lib.verifying.report import Terms
 
 from . import Failure, child
 
@@ -22,13 +24,13 @@ PERL_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "verify_d
 
 
 class Verdict(NamedTuple):
-    """What is said of one signature."""
+    """The result of one signature."""
     protocol: str       # "dkim" or "domainkeys"
-    result: str         # RFC 8601's word
+    result: str         # RFC 8601 section 2.7
     domain: str         # d=
     selector: str       # s=
-    verifier: str       # who says so
-    detail: str         # why, or ""
+    verifier: str       # name of the verifier
+    detail: str         # the reason, or ""
 
     def __str__(self):
         detail = f" ({self.detail})" if self.detail else ""
@@ -37,7 +39,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(message, dns_port):
-    """The Verdicts of all signatures of a message (bytes, CR LF), DKIM first."""
+    """Returns the Verdicts of all signatures of a message (bytes, CR LF), DKIM first."""
     return dkim_verdicts(message, dns_port) + domainkeys_verdicts(message, dns_port)
 
 
@@ -52,7 +54,7 @@ def require_pass(found):
 
 
 def resolver(dns_port):
-    """A dnspython resolver that asks our DNS server only."""
+    """Returns a dnspython resolver that asks only our DNS server."""
     ours = dns.resolver.Resolver(configure=False)
     ours.nameservers = ["127.0.0.1"]
     ours.port = dns_port
@@ -60,7 +62,7 @@ def resolver(dns_port):
 
 
 def dkim_verdicts(message, dns_port):
-    """The Verdicts of dkimpy on the DKIM signatures, topmost first."""
+    """Returns the Verdicts of dkimpy on the DKIM signatures, topmost first."""
     resolve = resolver(dns_port).resolve
 
     def txt(name, timeout=5):
@@ -85,7 +87,7 @@ def dkim_verdicts(message, dns_port):
 
 
 def domainkeys_verdicts(message, dns_port):
-    """The Verdicts of Mail::DKIM, or of lib/ where Perl has no Mail::DKIM."""
+    """Returns the Verdicts of Mail::DKIM, or of lib/ if Perl has no Mail::DKIM."""
     perl = shutil.which("perl")
     if perl:
         probe = [perl, "-MMail::DKIM::Verifier", "-MNet::DNS", "-e1"]
@@ -95,7 +97,7 @@ def domainkeys_verdicts(message, dns_port):
 
 
 def mail_dkim_verdicts(perl, message, dns_port):
-    """The Verdicts of Perl's Mail::DKIM.  Raises Failure if the script fails."""
+    """Returns the Verdicts of Perl's Mail::DKIM.  Raises Failure if the script fails."""
     code, output = child.run([perl, PERL_SCRIPT, str(dns_port)], message)
     if code:
         raise Failure(f"{PERL_SCRIPT} ended with exit code {code}")
@@ -108,10 +110,11 @@ def mail_dkim_verdicts(perl, message, dns_port):
 
 
 def own_domainkeys_verdicts(message, dns_port):
-    """The Verdicts of lib/ on the DomainKeys signatures, topmost first."""
-    header, body = lib.message.split([message.replace(b"\r\n", b"\n")])
+    """Returns the Verdicts of lib/ on the DomainKeys signatures, topmost first."""
+    header, body = lib.mail.message.split([message.replace(b"\r\n", b"\n")])
     lookups = Lookups(f"127.0.0.1#{dns_port}", child.TIMEOUT)
-    examination = inbound.examine(header, body, inbound.Limits(), lookups.txt, int(time.time()))
+    examined = examination.examine(header, body, Terms(RSA_LEAST), lookups.txt,
+                                   int(time.time()))
     return [Verdict(result.protocol, result.status, result.domain, result.selector, "lib/",
                     result.reason)
-            for result in examination.results if result.protocol == "domainkeys"]
+            for result in examined.results if result.protocol == "domainkeys"]

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
-# Verifies the DomainKeys signatures of the message on standard input (CR LF)
-# with Mail::DKIM, by the DNS server at 127.0.0.1 on the port given.  Prints
-# for each: result, domain, selector, and in words what was found; tabs between.
+# Verifies the DomainKeys signatures of the message on standard input (CR LF) with
+# Mail::DKIM, using the DNS server at 127.0.0.1 on the given port.  Prints for each
+# signature its result, domain, selector and detail, separated by tabs.
 use strict;
 use warnings;
 use Mail::DKIM::Verifier;

@@ -1,19 +1,21 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: MIT
-# qmail's own files: how one of them is replaced, and put back.
+# Replaces qmail's own programs by launchers, and puts them back.
 #
 #   NAME             one line, "#!/bin/sh NAME.launcher", in the original's place
 #   NAME.launcher    the launcher
 #   NAME.orig        the original
 #
-# At every instant there is a whole program in the place.  It takes two files
-# for that: the kernel tells sh the name of a script, not the file that it has
-# just read "#!" from, and sh opens what has that name a moment later.  If that
-# were the original meanwhile, sh would take a program for a script, and the
-# message would bounce.  NAME.launcher stays what it is until no delivery needs
-# it.  It is not under the prefix, so that mail is deferred if that should go.
+# There is a whole program in the place at every instant.  This takes two files:
+# the kernel reads "#!" from a file but passes sh only its name, which sh opens a
+# moment later.  If the name belonged to the original by then, sh would read a
+# binary as a script, and the message would bounce.  NAME.launcher does not change
+# until no delivery needs it.  It is not under the prefix, so that mail is deferred
+# if the prefix is removed.
 
-# Fails unless a launcher may take the place of $qmail/bin/NAME: NAME MARK
+NEW=qmail-dk-new		# suffix of a new file until it is renamed
+
+# Fails unless a launcher can take the place of $qmail/bin/NAME: NAME MARK
 check_place() {
 	place=$qmail/bin/$1
 	if mentions "$place" "$2"; then
@@ -23,15 +25,15 @@ check_place() {
 		fi
 		return
 	fi
-	[ -f "$place" ] || fail "$place is missing; remedy: install qmail anew"
+	[ -s "$place" ] || fail "$place is missing; remedy: install qmail anew"
 	if [ "$(head -c 2 "$place" | tr -d '\0')" = '#!' ]; then
 		fail "$place is a script of another tool; remedy: put qmail's own program back there" \
 			"(mv -f $place.orig $place, where that is the original)"
 	fi
-	# Linux before 5.1 reads no more of a #! line, and would take part of the name.
+	# Linux before 5.1 reads 127 bytes of a #! line, and would cut the name.
 	[ ${#place} -lt 107 ] || fail "$place is too long a name for a #! line"
-	if [ -e "$place.orig" ] && ! cmp -s "$place" "$place.orig" && ! is_recorded "$place.orig"; then
-		fail "$place.orig is there, and not from this program; remedy: see which of the two is" \
+	if [ -e "$place.orig" ] && ! cmp -s "$place" "$place.orig" && ! is_kept_by_us; then
+		fail "$place.orig exists and does not belong to this program; remedy: see which of the two is" \
 			"qmail's own, and move the other away"
 	fi
 }
@@ -40,101 +42,148 @@ is_launcher() {
 	mentions "$1" "$REMOTE_MARK" || mentions "$1" "$QUEUE_MARK" || mentions "$1" "$RSPAWN_MARK"
 }
 
-is_recorded() {
-	[ "$(recorded original)" = "$1" ] || [ "$(recorded queue_original)" = "$1" ] ||
-		[ "$(recorded rspawn)" = "${1%.orig}" ]
+# Succeeds if we made $place.orig, as the record or the launcher beside it shows.
+is_kept_by_us() {
+	case $place.orig in
+	"$(recorded original)" | "$(recorded queue_original)") return 0 ;;
+	esac
+	is_launcher "$place.launcher"
 }
 
 # Puts a launcher in the place of $qmail/bin/NAME: NAME MARK LAUNCHER
 take_place() {
 	place=$qmail/bin/$1
-	if ! mentions "$place" "$2" && ! cmp -s "$place" "$place.orig"; then
-		planned "Keep the original $1 as $place.orig" && rename_link "$place" "$place.orig"
-	fi
 	if [ -n "$dry_run" ]; then
-		mentions "$place" "$2" || planned "Put a launcher in its place" || :
-		return 0
+		mentions "$place" "$2" || cmp -s "$place" "$place.orig" || step "Keep the original $1 as $place.orig"
+		mentions "$place" "$2" || step "Put a launcher in its place"
+		return
 	fi
+	keep_original "$2"
 	printf '#!/bin/sh %s.launcher\n# It starts %s/%s.\n' "$place" "$release" "$2" \
 		>"$staging/place"
-	replace "$staging/$3" "$place.launcher" 755 "$place.orig"
+	add_record "$3"
+	replace "$staging/beside" "$place.launcher" 755 "$place.orig"
 	replace "$staging/place" "$place" 755 "$place.orig"
 }
 
-# Gives $qmail/bin/NAME back to the original, if a launcher is there: NAME MARK
-# What is beside it stays, for deliveries under way: see clear_places.
-give_back() {
+# Fails if the launcher that QMAILREMOTE names exists and is not ours.
+check_remote_launcher() {
+	[ ! -e "$remote_launcher" ] || mentions "$remote_launcher" "$REMOTE_MARK" ||
+		fail "$remote_launcher exists and does not belong to this program; remedy: move it away"
+}
+
+# Puts the launcher that QMAILREMOTE names beside qmail's programs.  One that exists is
+# upgraded even if no script names it now: the running qmail may have been started with it.
+put_remote_launcher() {
+	[ "$way" = environment ] || mentions "$remote_launcher" "$REMOTE_MARK" || return 0
+	if [ -n "$dry_run" ]; then
+		[ -e "$remote_launcher" ] || planned "Write $remote_launcher" || :
+		return 0
+	fi
+	add_record qmail-remote
+	replace "$staging/beside" "$remote_launcher" 755 "$qmail/bin/qmail-remote"
+}
+
+# Keeps the program in $place as $place.orig, unless it is a launcher: MARK
+#
+# The name may pass to another file at any time (qmail is installed anew), so this makes
+# a link of its own first, examines the file through it, and then keeps that link.
+keep_original() {
+	seen=$place.orig.$NEW
+	rm -f "$seen"
+	ln "$place" "$seen"
+	if mentions "$seen" "$1" || [ "$(inode "$seen")" = "$(inode "$place.orig")" ]; then
+		rm -f "$seen"
+	else
+		step "Keep the original ${place##*/} as $place.orig"
+		mv -f "$seen" "$place.orig"
+	fi
+}
+
+inode() {
+	# shellcheck disable=SC2012		# a number
+	ls -di "$1" 2>/dev/null | awk '{ print $1 }'
+}
+
+# Succeeds if $place holds a launcher, or nothing while we keep the original: MARK
+is_taken() {
+	mentions "$place" "$1" || { [ ! -s "$place" ] && [ -f "$place.orig" ] && is_kept_by_us; }
+}
+
+# Fails if $qmail/bin/NAME is to be given back but its original is missing: NAME MARK
+check_original() {
 	place=$qmail/bin/$1
-	mentions "$place" "$2" || return 0
-	[ -f "$place.orig" ] ||
+	! is_taken "$2" || [ -f "$place.orig" ] ||
 		fail "$place.orig is missing, so $place can't be put back; nothing was changed." \
 			"Remedy: install qmail's own program there, then uninstall again"
+}
+
+# Puts the original back as $qmail/bin/NAME, if a launcher or nothing is there: NAME MARK
+# The files beside it stay for deliveries in progress; see clear_places.
+give_back() {
+	place=$qmail/bin/$1
+	is_taken "$2" || return 0
 	planned "Put the original $1 back in its place" && rename_link "$place.orig" "$place"
 	:
 }
 
-# Makes TO another name of FROM, in the place of what TO was.
+# Makes TO another name of the file FROM, and replaces TO: FROM TO
 rename_link() {
-	rm -f "$2.new"
-	ln "$1" "$2.new"
-	mv -f "$2.new" "$2"
-	rm -f "$2.new"		# still there, if both were one file already
+	rm -f "$2.$NEW"
+	ln "$1" "$2.$NEW"
+	mv -f "$2.$NEW" "$2"
+	rm -f "$2.$NEW"		# mv leaves it if both were the same file already
 }
 
-# Removes what was beside the places that are the originals' again.
+# Removes our files beside the programs that are the originals again.
 clear_places() {
-	for name in original queue_original rspawn; do
-		place=$(recorded $name)
-		place=${place%.orig}
-		case $place in
-		"$qmail"/bin/*) is_launcher "$place" || rm -f "$place.orig" "$place.launcher" ;;
-		esac
+	for name in qmail-remote qmail-queue qmail-rspawn; do
+		place=$qmail/bin/$name
+		! is_kept_by_us || clear_place
 	done
+	! mentions "$remote_launcher" "$REMOTE_MARK" || rm -f "$remote_launcher"
+	rm -f "$remote_launcher.$NEW"
 }
 
-# Waits until no process is between a launcher's start and the original's.
-wait_for_deliveries() {
-	sleep 1		# a launcher that sh reads just now
-	wait_for_the_end "" "a program in $prefix"
+# Removes our files beside $place, unless $place.orig is the only copy of the program.
+clear_place() {
+	rm -f "$place.$NEW" "$place.orig.$NEW" "$place.launcher.$NEW"
+	[ -e "$place" ] || [ -e "$place.orig" ] || return 0
+	if [ ! -s "$place" ] || is_launcher "$place"; then
+		warn "$place is not qmail's own program, so $place.orig and $place.launcher stay"
+		return
+	fi
+	rm -f "$place.orig" "$place.launcher"
 }
 
-# The commands of those running processes whose program is in a release, PATH: PATH
-# shellcheck disable=SC2009		# pgrep is not everywhere
-processes() {
-	ps -A -o args | grep "[ ]$prefix/release-[^ ]*$1"
-}
-
-# Waits until there are no such processes: PATH WHAT
-wait_for_the_end() {
-	waited=0
-	while processes "$1" >/dev/null; do
-		[ $waited -lt 60 ] || fail "$2 still runs after a minute; remedy: end it, then uninstall again"
-		sleep 1
-		waited=$((waited + 1))
-	done
-}
-
-# QMAILREMOTE, into the script that starts qmail.
+# Sets QMAILREMOTE in the script that starts qmail.
 edit_start_script() {
 	mentions "$start_script" "$assignment" && return
 	planned "Set QMAILREMOTE in $start_script" || return 0
-	with_assignment "$start_script" >"$staging/start-script"
+	if mentions "$start_script" "$first_assignment"; then
+		sed "s,$first_assignment,$assignment," "$start_script" >"$staging/start-script"
+	else
+		with_assignment "$start_script" >"$staging/start-script"
+	fi
 	replace_keeping_mode "$start_script"
 }
 
 restore_start_script() {
 	start_script=$(recorded start_script)
 	assignment=$(recorded assignment)" "
-	[ -n "$start_script" ] && mentions "$start_script" "$assignment" || return 0
+	[ -n "$start_script" ] || return 0
+	first_assignment="${assignment%% *} QMAILREMOTE=$prefix/bin/qmail-remote "
+	mentions "$start_script" "$assignment" || assignment=$first_assignment
+	mentions "$start_script" "$assignment" || return 0
 	planned "Take QMAILREMOTE out of $start_script" || return 0
 	without_assignment <"$start_script" >"$staging/start-script"
 	replace_keeping_mode "$start_script"
 }
 
 replace_keeping_mode() {
-	rm -f "$1.new"
-	cp -p "$1" "$1.new"
-	cat "$staging/start-script" >"$1.new"
-	sync "$1.new"
-	mv -f "$1.new" "$1"
+	rm -f "$1.$NEW"
+	cp -p "$1" "$1.$NEW"
+	cat "$staging/start-script" >"$1.$NEW"
+	sync "$1.$NEW"
+	mv -f "$1.$NEW" "$1"
 }

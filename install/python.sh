@@ -1,12 +1,12 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: MIT
-# The interpreter that signs, and the one that has the packages for verifying.
+# Finds the interpreter for signing, and the one with the packages for verifying.
 #
-# The first needs no packages, so it is the system's own: that outlives an
-# upgrade of the distribution, which a private environment does not.  Both start
-# equally fast (11 ms of CPU).
+# Signing needs no packages, so it uses the system's interpreter, which survives an
+# upgrade of the distribution; a private environment does not.  Both start equally
+# fast (11 ms of CPU).
 
-# Sets interpreter to one that is new enough and that qmail's users can run.
+# Sets interpreter to one that is new enough and that qmail-remote's user can run.
 find_interpreter() {
 	if [ -n "$asked_python" ]; then
 		set -- "$asked_python"
@@ -22,7 +22,7 @@ find_interpreter() {
 			unfit="$unfit; $candidate is not Python 3.9 or later"
 			continue
 		fi
-		# The real one: a version manager's shim costs 100 ms, and environments go.
+		# The real path: a version manager's shim costs 100 ms, and environments get removed.
 		interpreter=$("$candidate" -I -c \
 			'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)')
 		case $interpreter in
@@ -34,7 +34,7 @@ find_interpreter() {
 		! as_signer "$interpreter" "$interpreter" -IS -c pass >/dev/null 2>&1 || return 0
 		unfit="$unfit; $interpreter can't be run by qmail-remote's user"
 	done
-	fail "no Python 3.9 or later that serves${unfit:-; looked for: $*};" \
+	fail "no Python 3.9 or later that works${unfit:-; looked for: $*};" \
 		"remedy: install one that all users can run (Debian: apt-get install python3)," \
 		"or name it with --python"
 }
@@ -43,28 +43,50 @@ find_interpreter() {
 as_signer() {
 	by=$1
 	shift
-	"$by" -IS "$checkout/install/as_signer.py" "$qmail" "$@"
+	as_user "$by" "$qmail/queue/lock/tcpto" "$@"
 }
 
-# Whether an interpreter has the packages, as the verifier will look for them;
-# else sets said to what is wrong with them.
+# Runs a command as another user: PYTHON USER COMMAND, where USER is a name or a file that
+# the user owns
+as_user() {
+	by=$1
+	shift
+	"$by" -IS "$checkout/install/as_user.py" "$@"
+}
+
+# Prints the users to try the verifier as: qmaild, who runs qmail-smtpd; and the user nobody,
+# if there is no qmaild or if any user may run the verifier, in the place of qmail-queue.
+verifying_users() {
+	if [ -n "$replace_queue" ] || ! id qmaild >/dev/null 2>&1; then
+		! id nobody >/dev/null 2>&1 || echo nobody
+	fi
+	! id qmaild >/dev/null 2>&1 || echo qmaild
+}
+
+# Succeeds if a user can run an interpreter and read a program: USER PYTHON PROGRAM
+can_start() {
+	as_user "$interpreter" "$1" "$2" -ISB -c 'import sys; open(sys.argv[1])' "$3" >/dev/null 2>&1
+}
+
+# Succeeds if an interpreter has the packages, searched for as the verifier does; sets said
+# to what is wrong with them: PYTHON
 has_packages_to_verify() {
 	said=$("$1" -ISB -c 'import sys
 sys.path.insert(0, sys.argv[1])
-from lib import admin_packages
-flaws = admin_packages.flaws()
+from lib.admin import check_packages
+flaws = check_packages.flaws()
 if flaws:
     sys.exit(flaws)
 import cryptography, dkim, dns.message' "$checkout" 2>&1)
 }
 
-# Sets verifying_python, and environment to the private one, if that is the way.
+# Sets verifying_python, and environment to the private environment if one is used.
 prepare_packages() {
 	environment=
 	if [ -n "$system_packages" ]; then
 		verifying_python=$interpreter
 		has_packages_to_verify "$interpreter" ||
-			fail "the packages of $interpreter don't serve: $said; remedy on Debian and Ubuntu:" \
+			fail "the packages of $interpreter do not work: $said; remedy on Debian and Ubuntu:" \
 				"apt-get install python3-dkim python3-dnspython python3-cryptography; where" \
 				"they are too old, without --system-packages"
 		return
@@ -83,21 +105,23 @@ make_private_environment() {
 	environment=$(unused "$prefix/python")
 	verifying_python=$environment/bin/python3
 	planned "Make a private environment with $interpreter in $environment" || return 0
-	unfinished=$environment
+	mkdir "$environment"
+	: >"$environment/made-from"		# marks the directory as ours
+	unfinished="$unfinished $environment"
 	"$interpreter" -I -c 'import ensurepip, venv' 2>/dev/null ||
 		fail "$interpreter can't make private environments;" \
 			"remedy on Debian and Ubuntu: apt-get install python3-venv"
 	said=$("$interpreter" -I -m venv "$environment" 2>&1) ||
 		fail "$interpreter -m venv failed: $said"
-	# requirements-build.lock first: what builds a package has to be pinned as well.
+	# requirements-build.lock first, since the packages that build others must be pinned as well.
 	for lock in requirements-build.lock requirements.lock; do
 		said=$("$verifying_python" -I -m pip install --quiet --disable-pip-version-check \
 			--retries 2 --require-hashes --no-build-isolation --use-pep517 \
 			-r "$checkout/$lock" 2>&1) || {
 			printf '%s\n' "$said" >&2
-			fail "the packages can't be installed, for the reason above; remedy: see to it" \
+			fail "the packages can't be installed, see above; remedy: make sure" \
 				"that this machine reaches the package index; or --system-packages; or" \
-				"--sign, for signing needs no packages"
+				"--sign, since signing needs no packages"
 		}
 	done
 	chmod -R u+rwX,go+rX,go-w "$environment"

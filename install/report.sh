@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: MIT
-# What is on, and what is left to the administrator.
+# Reports what is switched on, and the steps that are left to the administrator.
 
 line() {
 	printf '%-11s%s\n' "$1:" "$2"
@@ -11,25 +11,31 @@ bad() {
 	trouble=yes
 }
 
-# Says how things are; sets trouble if something is not as install.sh left it.
+# Reports the state; sets trouble if something is not as install.sh left it.
 report() {
 	trouble=''
 	line qmail "$qmail, $flavour"
-	if [ ! -f "$prefix/installed" ]; then
+	if [ ! -f "$prefix/installed" ] && [ -n "$(recorded version)" ]; then
+		bad installed "no longer: $prefix has gone, so mail is deferred; remedy: ./install.sh"
+		return
+	elif [ ! -f "$prefix/installed" ]; then
 		bad installed "no, there is nothing in $prefix; remedy: ./install.sh"
 		return
 	fi
 	line installed "version $(recorded version), in $(recorded release)"
-	report_python
-	report_signing
-	report_verifying
-	report_resident
+	report_python || return 0
+	report_parts
+	report_service
 }
 
+# Reports the interpreters.  Fails if that of the signer can't be run: it makes the other checks.
 report_python() {
 	interpreter=$(recorded python)
 	if ! as_signer "$interpreter" "$interpreter" -IS -c pass >/dev/null 2>&1; then
 		bad python "$interpreter can't be run, so mail is deferred; remedy: ./install.sh"
+		return 1
+	elif ! can_start "$qmail/queue/lock/tcpto" "$interpreter" "$(recorded release)/qmail_remote_dk.py"; then
+		bad python "$(recorded release)/qmail_remote_dk.py can't be read by qmail-remote's user, so mail is deferred; remedy: see who may enter its directories"
 	else
 		line python "$interpreter, $("$interpreter" --version)"
 	fi
@@ -40,55 +46,20 @@ report_python() {
 	else
 		bad packages "$verifying_python has no longer what verifying needs; remedy: ./install.sh"
 	fi
+	replace_queue=$(recorded queue_original)
+	for name in $(verifying_users); do
+		can_start "$name" "$verifying_python" "$(recorded release)/qmail_qfilter_verify.py" ||
+			bad packages "$(recorded release)/qmail_qfilter_verify.py can't be started by $name, so mail is refused for now; remedy: see who may enter its directories, and those of $verifying_python"
+	done
 }
 
-report_signing() {
-	place=$qmail/bin/qmail-remote
-	start_script=$(recorded start_script)
-	case $(recorded way) in
-	wrap)
-		if ! mentions "$place" "$REMOTE_MARK"; then
-			bad signing "OFF: $place has been overwritten (qmail installed anew?), so mail goes out unsigned; remedy: ./install.sh"
-		elif ! cmp -s "$place.launcher" "$prefix/bin/qmail-remote"; then
-			bad signing "$place.launcher is gone, or the launcher of another installation; remedy: ./install.sh"
-		elif [ ! -f "$place.orig" ]; then
-			bad signing "$place.orig is missing, so mail is deferred; remedy: bring it back from qmail's source or a backup"
-		else
-			line signing "on: $place is the launcher, $place.orig the original"
-		fi
-		;;
-	environment)
-		look_at_running_qmail
-		if ! mentions "$start_script" "$(recorded assignment) "; then
-			bad signing "OFF: $start_script does not set QMAILREMOTE any more; remedy: ./install.sh, then restart qmail"
-		elif [ -z "${running+is}" ]; then
-			line signing "on when qmail starts: $start_script sets QMAILREMOTE"
-		elif [ "$running" = "$prefix/bin/qmail-remote" ]; then
-			line signing "on: QMAILREMOTE is set by $start_script"
-		else
-			line signing "off until qmail is restarted: QMAILREMOTE is set by $start_script"
-		fi
-		;;
-	*) line signing "prepared, not switched on; to do so: ./install.sh --sign" ;;
-	esac
+# Reports what the checks of qmail-dk find.
+report_parts() {
+	"$interpreter" -ISB -X utf8 -X qmail="$qmail" -X original="$(recorded original)" \
+		-X release="$(recorded release)" "$checkout/install/status.py" "$prefix" || trouble=yes
 }
 
-report_verifying() {
-	place=$qmail/bin/qmail-queue
-	if [ -n "$(recorded queue_original)" ]; then
-		if mentions "$place" "$QUEUE_MARK"; then
-			line verifying "on for mail with DKVERIFY: $place is the launcher, $place.orig the original"
-		else
-			bad verifying "OFF: $place has been overwritten (qmail installed anew?); remedy: ./install.sh"
-		fi
-	elif [ -n "$(recorded verify)" ]; then
-		line verifying "prepared: $prefix/bin/qmail-dk-verify"
-	else
-		line verifying "not prepared; to do so: ./install.sh --verify"
-	fi
-}
-
-# What install.sh can't or should not do by itself.
+# Explains the steps that install.sh can't or should not take on its own.
 explain_next_steps() {
 	explain_restart
 	[ -z "$sign" ] || explain_signing
@@ -96,11 +67,12 @@ explain_next_steps() {
 }
 
 explain_restart() {
+	look_at_running_qmail
 	if [ "$(recorded way)" = environment ] && [ -n "${running+is}" ] &&
-		[ "$running" != "$prefix/bin/qmail-remote" ]; then
+		[ "$running" != "$remote_launcher" ]; then
 		cat <<-END
 
-		Restart qmail to switch signing on, as you do it on this host; for instance:
+		Restart qmail to have mail signed by $remote_launcher, as you do it on this host; for instance:
 		  svc -t /service/qmail-send    sv term qmail-send    systemctl restart qmail
 		END
 	fi

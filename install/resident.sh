@@ -1,20 +1,20 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: MIT
-# The resident programs: a qmail-rspawn that signs, and a server that verifies.
+# Installs the resident programs: a qmail-rspawn that signs, and a server that verifies.
 #
-# The first takes the place of bin/qmail-rspawn, and counts when qmail is
-# restarted.  The second is a service, started at once: the verifier of each
-# message uses it where it is.  One of these supervises it, --service:
+# The first takes the place of bin/qmail-rspawn, and takes effect when qmail is
+# restarted.  The second is a service, started at once; the program that verifies a
+# message uses it while it runs.  --service says who supervises it:
 #
 #   DIR        a directory that svscan (daemontools) or runsvdir (runit) scans
 #   systemd
-#   none       nobody yet: it lies ready in PREFIX/service
+#   none       nobody yet: its directory is ready in PREFIX/service
 
 RSPAWN_MARK=qmail_rspawn.py
 SERVICE=qmail-dk-verifyd
 UNITS=/etc/systemd/system
 
-# Sets resident_signer and resident_server to yes for what is wanted or there already.
+# Sets resident_signer and resident_server to yes if they are wanted or already installed.
 decide_resident() {
 	resident_signer='' resident_server='' concurrency=''
 	case $resident in
@@ -28,8 +28,8 @@ decide_resident() {
 	[ -z "$resident_server" ] || decide_service
 }
 
-# Sets concurrency to the byte that qmail's own qmail-rspawn first writes: how
-# many deliveries at once it was built for.
+# Sets concurrency to the first byte that qmail's own qmail-rspawn writes: the number of
+# simultaneous deliveries that it was built for.
 learn_concurrency() {
 	# shellcheck disable=SC2046		# a word for each byte
 	set -- $(as_signer "$interpreter" "$own_rspawn" </dev/null 2>/dev/null | od -An -v -tu1)
@@ -40,8 +40,8 @@ learn_concurrency() {
 	concurrency=$1
 }
 
-# Sets socket, supervisor, service_user and service_group; resident_server to nothing
-# where control/dkserver wants no server.
+# Sets socket, supervisor, service_user, service_group and log_user.  Clears resident_server
+# if control/dkserver wants no server.
 decide_service() {
 	socket=$(head -n 1 "$qmail/control/dkserver" 2>/dev/null || :)
 	socket=${socket:-/run/qmail-dk/verify.sock}
@@ -54,6 +54,11 @@ decide_service() {
 		;;
 	esac
 	supervisor=${service:-$(recorded service)}
+	# Version 0.1, whose record has no prefix, recorded none if qmail is started by rc.
+	if [ "$supervisor$service$(recorded prefix)" = none ] &&
+		[ -z "$(release_processes "/lib/qmail_dk_verifyd.py")" ]; then
+		supervisor=''
+	fi
 	[ -n "$supervisor" ] || find_supervisor
 	[ "$(id -u)" = 0 ] || supervisor=none
 	service_user=${service_user:-$(recorded service_user)}
@@ -65,7 +70,8 @@ decide_service() {
 	check_socket
 }
 
-# Who may enter its directory may use the server, so that holds nothing else.
+# Fails if the socket's path is not acceptable.  Whoever may enter its directory may use the
+# server, so the directory must hold nothing else.
 check_socket() {
 	case $socket in
 	*[!A-Za-z0-9/._@+-]*) refuse_socket "only letters, digits and / . _ @ + - serve" ;;
@@ -76,10 +82,36 @@ check_socket() {
 			refuse_socket "under systemd its directory must be right in /run"
 		return
 	fi
-	case ${socket#/var} in		# what is right in there is shared, too
+	case ${socket#/var} in		# directories right in /var are shared, too
 	/*/*/*) ;;
 	*) refuse_socket "the socket must be in a directory of its own" ;;
 	esac
+	check_above_socket
+}
+
+# Fails if another user may write to a directory above the socket, and so put another server
+# in its place.  A sticky directory such as /tmp protects only an entry that exists, until
+# the host is restarted.
+check_above_socket() {
+	above=$socket_directory nearest=yes
+	while [ -n "$above" ]; do
+		# shellcheck disable=SC2046,SC2012		# a word for each column; they are numbers
+		set -- $(ls -ldnL "$above" 2>/dev/null)
+		case ${3:-0} in
+		0 | "$(id -u)") ;;
+		*) refuse_socket "user number $3 can put another server there, for $above is his" ;;
+		esac
+		case ${nearest:+new}${1:-} in
+		d????????[tT]*) ;;
+		*d????w*) [ "$4" = 0 ] || refuse_socket "group number $4 can put another server there, by $above" ;;
+		esac
+		case ${nearest:+new}${1:-} in
+		d????????[tT]*) ;;
+		*d???????w*) refuse_socket "anybody can put another server there, by $above" ;;
+		esac
+		[ $# = 0 ] || nearest=''
+		above=${above%/*}
+	done
 }
 
 refuse_socket() {
@@ -87,17 +119,32 @@ refuse_socket() {
 		"/run/qmail-dk/verify.sock is the default"
 }
 
-# Whoever supervises qmail; else systemd, if that runs.
+# Sets supervisor to the one that supervises qmail, else to systemd if it runs, else to none.
 find_supervisor() {
 	supervisor=none
 	[ ! -d /run/systemd/system ] || supervisor=systemd
 	for scanned in /service /etc/service /var/service; do
 		for script in "$scanned"/*/run; do
-			if [ -f "$script" ] && starts_qmail "$script"; then
+			if [ -f "$script" ] && { starts_qmail "$script" || runs_rc "$script"; }; then
 				supervisor=$scanned
 			fi
 		done
 	done
+}
+
+# Puts the original qmail-rspawn back, and removes our files beside it.
+leave_rspawn() {
+	give_back qmail-rspawn "$RSPAWN_MARK"
+	[ -z "$dry_run" ] && is_kept_by_us || return 0
+	sleep 1		# qmail may be just starting through the launcher
+	! processes | LC_ALL=C grep -q -e "[ ]${place}[.]launcher" || return 0	# left to the next run
+	clear_place
+}
+
+# Succeeds if a script starts qmail through qmail's rc, as in Life with qmail.
+runs_rc() {
+	[ -f "$qmail/rc" ] && starts_qmail "$qmail/rc" &&
+		sed '/^[[:blank:]]*#/d' "$1" | LC_ALL=C grep -q -e "$qmail/rc\$" -e "$qmail/rc[^A-Za-z0-9._+/-]"
 }
 
 make_service_user() {
@@ -115,7 +162,7 @@ make_service_user() {
 	fi || fail "the user $service_user can't be made; remedy: make it, or name another by --user"
 }
 
-# Writes a file of $checkout/service, filled in, to its place: NAME PLACE MODE
+# Fills in a file of $checkout/service and installs it: NAME PLACE MODE
 place_service_file() {
 	sed -e "s,@LAUNCHER@,$prefix/bin/$SERVICE,g" -e "s,@SOCKET@,$socket,g" \
 		-e "s,@DIRECTORY@,$socket_directory,g" \
@@ -125,13 +172,14 @@ place_service_file() {
 	replace "$staging/service-file" "$2" "$3"
 }
 
-# What the service is made of, under the prefix.
+# Makes the user and, under the prefix, the directory of the service.
 prepare_service() {
 	last_socket=$(recorded socket)
 	made_user=$(recorded made_user)
 	make_service_user
 	directory=$prefix/service/$SERVICE
 	[ -z "$dry_run" ] || return 0
+	end_orphans
 	mkdir -p "$directory/log/main"
 	if [ "$(id -u)" = 0 ]; then
 		: >"$staging/group"
@@ -159,6 +207,7 @@ switch_on_unit() {
 	*) ! systemctl --quiet is-active $SERVICE || return 0 ;;
 	esac
 	planned "Start the service $SERVICE under systemd" || return 0
+	service_starts=yes
 	{ systemctl daemon-reload && systemctl --quiet enable $SERVICE && systemctl restart $SERVICE; } ||
 		fail "systemd does not start $SERVICE; remedy: see systemctl status $SERVICE"
 }
@@ -167,18 +216,34 @@ switch_on_link() {
 	link=$supervisor/$SERVICE
 	if [ "$(readlink "$link")" = "$directory" ]; then
 		case $replaced in
-		*$SERVICE*) planned "Restart the service $SERVICE" && control_service term ;;
+		*$SERVICE*)
+			planned "Restart the service $SERVICE" || return 0
+			service_starts=yes
+			control_service term
+			;;
 		esac
 		return 0
 	fi
 	[ -d "$supervisor" ] || fail "there is no directory $supervisor; remedy: --service DIR"
-	[ ! -e "$link" ] || fail "$link is there, and not of this program; remedy: move it away"
+	[ ! -e "$link" ] || fail "$link exists and does not belong to this program; remedy: move it away"
 	planned "Start the service $SERVICE by $link" || return 0
+	service_starts=yes
 	rm -f "$link"
 	ln -s "$directory" "$link"
 }
 
-# A command for supervise or runsv: term (it is started again) or exit.
+# Waits until the service runs, if it was started or restarted: svscan and runsvdir scan
+# every five seconds.
+wait_for_service() {
+	waited=0
+	while [ -n "$service_starts" ] && [ $waited -lt 20 ] && ! is_in_use "$release/lib/qmail_dk_verifyd.py"
+	do
+		sleep 1
+		waited=$((waited + 1))
+	done
+}
+
+# Sends supervise or runsv a command: term, after which the service is started again, or exit.
 control_service() {
 	if command -v svc >/dev/null; then
 		case $1 in
@@ -190,9 +255,20 @@ control_service() {
 	fi >/dev/null 2>&1 || :
 }
 
+# Ends the processes that still run in the service's directory after that was removed, since
+# supervisors take their commands from there.
+end_orphans() {
+	[ ! -d "$directory" ] || return 0
+	for process in /proc/[0-9]*; do
+		case $(readlink "$process/cwd" 2>/dev/null) in
+		"$directory"*) ! is_trusted "$process" || kill "${process#/proc/}" 2>/dev/null || : ;;
+		esac
+	done
+}
+
 remove_service() {
 	directory=$prefix/service/$SERVICE
-	[ -d "$directory" ] || return 0
+	[ -d "$directory" ] || [ -n "$(recorded service)" ] || return 0
 	planned "Remove the service $SERVICE" || return 0
 	supervisor=$(recorded service)
 	case $supervisor in
@@ -206,14 +282,16 @@ remove_service() {
 		control_service exit
 		;;
 	esac
+	end_orphans
 	wait_for_the_end "/lib/qmail_dk_verifyd.py" "the service $SERVICE"
 	remove_socket "$(recorded socket)"
-	# Its supervisor may still be writing down that it has ended.
-	rm -rf "$prefix/service" 2>/dev/null || { sleep 2 && rm -rf "$prefix/service"; }
+	# The supervisor may still be recording that the service has ended.
+	rm -rf "$directory" 2>/dev/null || { sleep 2 && rm -rf "$directory"; }
+	rmdir "$prefix/service" 2>/dev/null || :
 	[ -z "$(recorded made_user)" ] || remove_service_user "$(recorded made_user)"
 }
 
-# Whom make_service_user has made.
+# Removes the user that make_service_user made: USER
 remove_service_user() {
 	if command -v userdel >/dev/null; then
 		userdel "$1"
@@ -224,34 +302,20 @@ remove_service_user() {
 	fi >/dev/null 2>&1 || warn "the user $1 can't be removed, and stays"
 }
 
-# Under systemd there is none left.
+# Removes a socket and its directory, which systemd has already removed: SOCKET
 remove_socket() {
 	[ ! -S "$1" ] || rm -f "$1"
 	rmdir "${1%/*}" 2>/dev/null || :
 }
 
-# Says how the resident programs are.
-report_resident() {
-	[ -n "$(recorded resident)" ] || return 0
-	place=$qmail/bin/qmail-rspawn
-	if [ -n "$(recorded concurrency)" ]; then
-		look_at_running_qmail
-		if ! mentions "$place" "$RSPAWN_MARK"; then
-			bad resident "OFF when qmail is restarted: $place has been overwritten (qmail installed anew?); remedy: ./install.sh, then restart qmail"
-		elif [ -z "$running_release" ]; then
-			line resident "off until qmail is restarted: $place is the launcher, $place.orig the original"
-		elif [ "$running_release" != "$(recorded release)" ]; then
-			line resident "on, but of an older version until qmail is restarted: $running_release"
-		else
-			line resident "on: qmail-rspawn signs"
-		fi
-	fi
+# Reports whether the resident verifier runs.
+report_service() {
 	supervisor=$(recorded service)
 	[ -n "$supervisor" ] || return 0
 	if [ "$supervisor" = none ]; then
-		line service "nobody starts it: $prefix/service/$SERVICE"
-	elif [ -z "$(processes "/lib/qmail_dk_verifyd.py")" ]; then
-		bad service "the resident verifier does not run, though $supervisor is to start it, so each message is verified by itself; remedy: see its log"
+		line service "nobody starts it: $prefix/service/$SERVICE; to have it started: ./install.sh --service DIR"
+	elif [ -z "$(release_processes "/lib/qmail_dk_verifyd.py")" ]; then
+		bad service "the resident verifier does not run, though $supervisor is to start it, so each message is verified on its own; remedy: see its log"
 	else
 		line service "on: the resident verifier, under $supervisor"
 	fi

@@ -1,22 +1,59 @@
 # shellcheck shell=sh disable=SC2030,SC2031,SC2034,SC2154
 # SPDX-License-Identifier: MIT
-# What lies under the prefix:
+# Installs the files under the prefix:
 #
-#   release-VERSION.N   the programs, never changed once a launcher names them
+#   release-VERSION-build.N
+#                       the programs, never changed once a launcher names them
 #   python.N            the private environment
 #   bin                 the launchers; the names that an administrator uses
-#   service             what supervises the resident verifier
-#   installed           what was done, as lines NAME=VALUE
+#   service             the service directory of the resident verifier
+#   installed           the record of the installation, as lines NAME=VALUE
+#   made                the directories and manual pages that it has made
+#   qmail-dk.lock       see lock.sh
 #
-# A delivery that starts during an upgrade has one release and one environment,
-# for a launcher names both by their own names.  They stay until the next
-# upgrade but one.
+# A delivery that starts during an upgrade uses one release and one environment,
+# because a launcher contains the numbered name of each.  They stay until the
+# next upgrade but one.
 
+# Prints the value recorded under a name: NAME.  If the prefix is gone, a launcher has it.
 recorded() {
-	[ ! -f "$prefix/installed" ] || sed -n "s/^$1=//p" "$prefix/installed"
+	if [ -f "$prefix/installed" ]; then
+		sed -n "s/^$1=//p" "$prefix/installed"
+	else
+		told "$1"
+	fi
 }
 
-# The first name that is not taken: NAME.1, NAME.2, ...
+# Prints the value that a launcher in qmail's bin has recorded under a name, or with an
+# empty name the whole record: NAME
+told() {
+	for launcher in qmail-remote.launcher qmail-remote-dk qmail-queue.launcher qmail-rspawn.launcher; do
+		launcher=${qmail:-/var/qmail}/bin/$launcher
+		if grep -qx "#: qmail=${qmail:-/var/qmail}" "$launcher" 2>/dev/null; then
+			sed -n "s/^#: ${1:+$1=}//p" "$launcher"
+			return
+		fi
+	done
+}
+
+# Writes $staging/beside, a launcher for qmail's bin with the record appended as comments:
+# NAME
+add_record() {
+	cp "$staging/$1" "$staging/beside"
+	sed 's/^/#: /' "$staging/installed" >>"$staging/beside"
+}
+
+# Restores the record if the prefix is gone, since the launchers that have it are removed
+# before everything else is.
+keep_record() {
+	[ -f "$prefix/installed" ] || told '' >"$prefix/installed"
+}
+
+without_record() {
+	sed '/^#: /d' "$1"
+}
+
+# Prints the first of NAME.1, NAME.2, ... that is not taken: NAME
 unused() {
 	number=1
 	while [ -e "$1.$number" ]; do
@@ -25,10 +62,10 @@ unused() {
 	printf '%s.%s\n' "$1" "$number"
 }
 
-# What tells whether two directories hold the same programs.
+# Prints the checksums of the programs in a directory, for comparison: DIRECTORY
 contents() {
-	(cd "$1" 2>/dev/null && find qmail_remote_dk.py qmail_qfilter_verify.py lib -type f \
-		! -name '*.pyc' -exec cksum {} + | sort -k 3)
+	(cd "$1" && find qmail_remote_dk.py qmail_qfilter_verify.py lib man -type f \
+		! -name '*.pyc' -exec cksum {} + | sort -k 3) 2>/dev/null	# old releases lack some
 }
 
 # Sets release to a directory with the programs of this checkout.
@@ -36,23 +73,24 @@ prepare_release() {
 	version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$checkout/lib/__init__.py")
 	release=$(recorded release)
 	if [ -z "$release" ] || [ "$(contents "$release")" != "$(contents "$checkout")" ]; then
-		release=$(unused "$prefix/release-$version")
+		release=$(unused "$prefix/release-$version-build")
 		planned "Copy the programs to $release" || return 0
-		unfinished="$unfinished $release"
 		mkdir "$release"
+		unfinished="$unfinished $release"
+		ln -s ../installed "$release/installed"		# first, as it marks the directory as ours
 		cp "$checkout/qmail_remote_dk.py" "$checkout/qmail_qfilter_verify.py" "$release"
-		cp -R "$checkout/lib" "$release"
+		cp -R "$checkout/lib" "$checkout/man" "$release"
 		find "$release" -name '*.pyc' -exec rm -f {} +
-		ln -s ../installed "$release/installed"
 	fi
 	[ -n "$dry_run" ] || compile
 }
 
-# Only root can write the compiled files, and qmail's users need them at each start.
+# Compiles the programs now, since only root can write the compiled files, and qmail's users
+# need them at each start.
 compile() {
 	for by in "$interpreter" ${verify:+"$verifying_python"}; do
-		"$by" -IS -m compileall -q "$release/lib" >/dev/null ||
-			fail "the programs in $release can't be compiled by $by"
+		said=$("$by" -ISB "$checkout/install/compile.py" "$release" 2>&1) ||
+			fail "the programs in $release can't be compiled by $by: $said"
 	done
 	chmod -R u+rwX,go+rX,go-w "$release"
 }
@@ -65,25 +103,26 @@ write_launcher() {
 	chmod 755 "$staging/$1"
 }
 
-# The signers' launchers get the interpreter that comes out of their trial.
+# Writes the launchers of the signers, with the interpreter that passes a trial.
 try_signers() {
 	planned "Try them: a message is signed, and not sent" || return 0
 	write_signers "$interpreter"
 	try_with=${verify:+$verifying_python}
 	said=$(trial "${try_with:-$interpreter}" 2>&1) && return
 	[ -n "$verify" ] || fail "${said#install.sh: }"
-	# Its own OpenSSL may not be within reach; a package brings one.
+	# This interpreter's OpenSSL may be out of reach; the private environment has its own.
 	write_signers "$verifying_python"
 	trial "$verifying_python" >/dev/null 2>&1 || fail "${said#install.sh: }"
 }
 
 write_signers() {
 	write_launcher qmail-remote "$1" qmail_remote_dk.py
+	[ -z "$verify" ] || write_launcher qmail-dk-verify "$verifying_python" qmail_qfilter_verify.py
 	[ -n "$resident_signer" ] || return 0
 	write_launcher qmail-rspawn "$1" lib/qmail_rspawn.py
 	rm -rf "$staging/trial"
 	mkdir -p "$staging/trial/bin"
-	(	# the trial's qmail is one of its own
+	(	# the trial has a qmail directory of its own
 		qmail=$staging/trial staging=$staging/trial/bin
 		write_launcher qmail-rspawn "$1" lib/qmail_rspawn.py
 	)
@@ -91,49 +130,102 @@ write_signers() {
 
 trial() {
 	rm -rf "$staging/keys"
+	# shellcheck disable=SC2046		# a word for each user
 	"$1" -IS -X "qmail=$qmail" "$checkout/install/trial.py" "$release" "$staging" "$qmail" \
-		"$staging/qmail-remote" ${verify:+--verify} ${resident_signer:+--resident}
+		"$staging/qmail-remote" ${verify:+--verify} ${resident_signer:+--resident} \
+		$([ -z "$verify" ] || verifying_users)
 }
 
-# Puts the text of NEW at TARGET, with MODE, so that TARGET is whole at every instant.
+# Puts a file in the place of another, which is whole at every instant; GROUP_OF: a file
+# whose group it gets: FILE TARGET MODE [GROUP_OF]
 replace() {
 	if [ -f "$2" ] && [ ! -L "$2" ] && cmp -s "$1" "$2" &&
 		[ -n "$(find "$2" -prune -perm "$3")" ]; then
 		return
 	fi
 	planned "Write $2" || return 0
-	rm -f "$2.new"
-	cp "$1" "$2.new"
+	rm -f "$2.$NEW"
+	cp "$1" "$2.$NEW"
 	# shellcheck disable=SC2012		# a number
-	[ -z "${4:-}" ] || chgrp "$(ls -dn "$4" | awk '{ print $4 }')" "$2.new"
-	chmod "$3" "$2.new"
-	sync "$2.new"
-	mv -f "$2.new" "$2"
+	[ -z "${4:-}" ] || chgrp "$(ls -dn "$4" | awk '{ print $4 }')" "$2.$NEW"
+	chmod "$3" "$2.$NEW"
+	sync "$2.$NEW"
+	mv -f "$2.$NEW" "$2"
 	replaced="$replaced $2"
 }
 
-# The launchers under the prefix, the command in PATH, the manual pages.
+# Installs the launchers under the prefix, then the files in directories that installations
+# share.
 install_programs() {
 	if [ -z "$dry_run" ]; then
-		mkdir -p "$prefix/bin"
+		make_directory "$prefix/bin"
 		for launcher in "$staging"/qmail-*; do
 			replace "$launcher" "$prefix/bin/${launcher##*/}" 755
 		done
+		make_directory "$mandir"
 	fi
-	if [ "$bindir" != "$prefix/bin" ] && [ "$(readlink "$bindir/qmail-dk")" != "$prefix/bin/qmail-dk" ]
-	then
-		if [ -e "$bindir/qmail-dk" ]; then
-			warn "$bindir/qmail-dk is there and not of this installation: left as it is;" \
+	alone_in "$mandir" install_shared
+}
+
+# Installs the command in PATH and the manual pages.
+install_shared() {
+	if [ "$bindir" != "$prefix/bin" ] && ! is_our_command "$bindir/qmail-dk"; then
+		if [ -e "$bindir/qmail-dk" ] || [ -L "$bindir/qmail-dk" ]; then
+			warn "$bindir/qmail-dk exists and does not belong to this installation: left as it is;" \
 				"the command for $qmail is $prefix/bin/qmail-dk"
 		elif planned "Link $bindir/qmail-dk to $prefix/bin/qmail-dk"; then
-			mkdir -p "$bindir"
-			ln -sf "$prefix/bin/qmail-dk" "$bindir/qmail-dk"
+			make_directory "$bindir"
+			ln -s "$prefix/bin/qmail-dk" "$bindir/qmail-dk"
 		fi
 	fi
-	for page in $(manual_pages); do
-		[ -n "$dry_run" ] || mkdir -p "$mandir/man${page##*.}"
-		replace "$checkout/man/$page" "$mandir/man${page##*.}/$page" 644
+	install_manual
+}
+
+is_our_command() {
+	[ "$(readlink "$1")" = "$prefix/bin/qmail-dk" ]
+}
+
+install_manual() {
+	ours=$(our_pages)		# before any is noted
+	for name in $(manual_pages); do
+		page=$mandir/man${name##*.}/$name
+		if { [ -e "$page" ] || [ -L "$page" ]; } && ! is_our_page "$page"; then
+			cmp -s "$page" "$checkout/man/$name" ||
+				warn "$page exists and does not belong to this installation: left as it is"
+			continue
+		fi
+		if [ -z "$dry_run" ]; then
+			make_directory "${page%/*}"
+			note page "$page"
+		fi
+		replace "$checkout/man/$name" "$page" 644
 	done
+}
+
+# Succeeds if a manual page is ours, and unchanged since it was installed: PATH
+is_our_page() {
+	case " $ours " in
+	*" $1 "*) ;;
+	*) return 1 ;;
+	esac
+	installed_page=$(recorded release)/man/${1##*/}
+	if [ -f "$installed_page" ]; then
+		[ ! -L "$1" ] && cmp -s "$1" "$installed_page"
+	else
+		[ "$verb" = install ] || cmp -s "$1" "$checkout/man/${1##*/}"
+	fi
+}
+
+# Prints the paths of our manual pages.  Without a list of them (version 0.1, or a lost
+# prefix) these are all pages in the recorded directory.
+our_pages() {
+	if [ -n "$(noted page)" ]; then
+		noted page | tr '\n' ' '
+	elif [ -n "$(recorded mandir)" ]; then
+		for name in $(manual_pages); do
+			printf '%s ' "$(recorded mandir)/man${name##*.}/$name"
+		done
+	fi
 }
 
 manual_pages() {
@@ -142,13 +234,49 @@ manual_pages() {
 	done
 }
 
-# Removes what no delivery can need any more: all but this installation, the last, and
-# what a resident program still runs from.
+# Removes releases and environments that no delivery can need: all but those of this and the
+# last installation, those that a program runs from, and those that we have not made.
 remove_old() {
 	for old in "$prefix"/release-* "$prefix"/python.*; do
 		case $old in
 		"$release" | "$environment" | "$last_release" | "$last_environment") ;;
-		*) processes "" | grep -q "[ ]$old/\|^$old/" || rm -rf "$old" ;;
+		*) ! is_ours "$old" || is_in_use "$old" || rm -rf "$old" ;;
+		esac
+	done
+}
+
+# Succeeds if prepare_release or make_private_environment made a directory: DIRECTORY
+is_ours() {
+	[ "$(readlink "$1/installed")" = ../installed ] || [ -f "$1/made-from" ]
+}
+
+# Removes the files in the record and those known to be ours, and the directories that are
+# empty then.
+remove_tree() {
+	alone_in "$mandir" remove_shared
+	for old in "$prefix"/release-* "$prefix"/python.*; do
+		if is_ours "$old"; then rm -rf "$old"; else rmdir "$old" 2>/dev/null || :; fi
+	done
+	for name in "$checkout"/launcher/*; do
+		rm -f "$prefix/bin/${name##*/}" "$prefix/bin/${name##*/}.$NEW"
+	done
+	rmdir "$prefix/bin" 2>/dev/null || :
+	rm -f "$prefix/installed" "$prefix/installed.$NEW" "$prefix/made"
+}
+
+# Removes what install_shared has made.  Sets directories to those above the prefix.
+remove_shared() {
+	! is_our_command "$bindir/qmail-dk" || rm -f "$bindir/qmail-dk"
+	ours=$(our_pages)
+	for page in $ours; do
+		rm -f "$page.$NEW"
+		! is_our_page "$page" || rm -f "$page"
+	done
+	directories=
+	for made in $(noted directory | sort -r); do		# subdirectories first
+		case $prefix/ in
+		"$made"/*) directories="$directories $made" ;;
+		*) rmdir "$made" 2>/dev/null || : ;;
 		esac
 	done
 }

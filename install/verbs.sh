@@ -4,59 +4,52 @@
 
 verb_install() {
 	umask 022
+	settle_places
+	alone install_alone
+}
+
+install_alone() {
+	make_staging
+	complete_options
 	look_at_qmail
 	decide_parts
 	choose_way
 	[ "$way" != wrap ] || check_place qmail-remote "$REMOTE_MARK"
+	[ "$way" != environment ] || check_remote_launcher
 	[ -z "$replace_queue" ] || check_place qmail-queue "$QUEUE_MARK"
 	decide_resident
 	check_dkremote
 	find_interpreter
 	[ -z "$resident_signer" ] || learn_concurrency
-	unfinished='' replaced=''
-	staging=$prefix/staging.$$
-	if [ -z "$dry_run" ]; then
-		mkdir -p "$prefix"
-		trap remove_unfinished EXIT
-		trap 'exit 129' HUP
-		trap 'exit 130' INT
-		trap 'exit 141' PIPE
-		trap 'exit 143' TERM
-		mkdir "$staging"
-	fi
 	[ -z "$verify" ] || prepare_packages
 	prepare_release
 	try_signers
 	prepare_launchers
-	unfinished=''		# launchers that deliveries use may name it from here on
+	unfinished=''		# from here on, launchers that deliveries use may name them
 	install_programs
 	if [ -n "$resident_server" ]; then
 		prepare_service
 	else
-		remove_service		# how, the record says until it is written anew
+		remove_service		# before write_record, since it reads the old record
 	fi
 	write_record
 	switch_on
 	[ -z "$dry_run" ] || return 0
 	remove_old
+	wait_for_service
 	report
 	explain_next_steps
 }
 
-# shellcheck disable=SC2086		# a list, of names without blanks
-remove_unfinished() {
-	rm -rf $unfinished "$staging"
-}
-
-# Sets sign and verify to yes for what is wanted or there already,
-# replace_queue if the verifier takes the place of bin/qmail-queue.
+# Sets sign and verify to yes if they are wanted or already installed, and replace_queue if
+# the verifier takes the place of bin/qmail-queue.
 decide_parts() {
 	replace_queue=$(recorded queue_original)
 	if [ "$verify" = asked ] && [ -z "$knows_queue" ]; then
 		replace_queue=yes
 	fi
 	case $sign$verify in
-	'') [ -f "$prefix/installed" ] || sign=yes verify=yes ;;
+	'') [ -n "$(recorded version)" ] || sign=yes verify=yes ;;
 	esac
 	case $(recorded way) in
 	wrap | environment) sign=yes ;;
@@ -66,7 +59,7 @@ decide_parts() {
 	environment='' verifying_python=''
 }
 
-# A DKREMOTE from an older tool must not defer all mail.
+# Fails if control/dkremote, perhaps left by an older tool, would defer all mail.
 check_dkremote() {
 	dkremote=$(head -n 1 "$qmail/control/dkremote" 2>/dev/null || :)
 	case $dkremote in
@@ -84,7 +77,6 @@ prepare_launchers() {
 	rm -rf "$staging/keys" "$staging/trial"
 	write_launcher qmail-dk "${verifying_python:-$interpreter}" lib/qmail_dk.py
 	[ -n "$verify" ] || return 0
-	write_launcher qmail-dk-verify "$verifying_python" qmail_qfilter_verify.py
 	write_launcher qmail-dk-verifyd "$verifying_python" lib/qmail_dk_verifyd.py
 }
 
@@ -94,21 +86,26 @@ write_record() {
 	[ "$(recorded release)" = "$release" ] || last_release=$(recorded release)
 	[ "$(recorded environment)" = "$environment" ] || last_environment=$(recorded environment)
 	start_script=${start_script:-}
+	launcher=$prefix/bin/qmail-remote
 	case $way in
 	wrap) remote=$qmail/bin/qmail-remote ;;
-	environment) remote=QMAILREMOTE ;;
-	*) remote=$prefix/bin/qmail-remote ;;
+	environment) remote=QMAILREMOTE launcher=$remote_launcher ;;
+	*) remote=$launcher ;;
 	esac
+	if [ "$way" != environment ]; then	# restore_start_script and later runs need these
+		start_script=$(recorded start_script) assignment=$(recorded assignment)
+	fi
 	cat >"$staging/installed" <<-END
 	version=$version
+	prefix=$prefix
 	release=$release
 	qmail=$qmail
 	way=$way
 	remote=$remote
-	launcher=$prefix/bin/qmail-remote
+	launcher=$launcher
 	original=$original
-	start_script=$([ "$way" != environment ] || echo "$start_script")
-	assignment=$([ "$way" != environment ] || echo "${assignment% }")
+	start_script=$start_script
+	assignment=${assignment% }
 	wrap=$wrap
 	python=$interpreter
 	system_packages=$system_packages
@@ -133,38 +130,39 @@ write_record() {
 }
 
 switch_on() {
+	put_remote_launcher
 	case $way in
-	wrap) take_place qmail-remote "$REMOTE_MARK" qmail-remote ;;
+	wrap)
+		take_place qmail-remote "$REMOTE_MARK" qmail-remote
+		restore_start_script
+		;;
 	environment) edit_start_script ;;
 	esac
 	[ -z "$replace_queue" ] || take_place qmail-queue "$QUEUE_MARK" qmail-dk-verify
 	if [ -n "$resident_signer" ]; then
 		take_place qmail-rspawn "$RSPAWN_MARK" qmail-rspawn
 	else
-		give_back qmail-rspawn "$RSPAWN_MARK"
+		leave_rspawn
 	fi
 	[ -z "$resident_server" ] || switch_on_service
 }
 
 verb_status() {
+	complete_options
 	look_at_qmail
 	report
 	[ -z "$trouble" ]
 }
 
 verb_uninstall() {
-	[ -f "$prefix/installed" ] || fail "nothing is installed in $prefix; remedy: --prefix DIR"
-	staging=$prefix/staging.$$
-	if [ -z "$dry_run" ]; then
-		mkdir "$staging"
-		trap 'rm -rf "$staging"' EXIT
-	fi
-	check_queue_program
-	give_back qmail-remote "$REMOTE_MARK"
-	give_back qmail-queue "$QUEUE_MARK"
-	give_back qmail-rspawn "$RSPAWN_MARK"
-	remove_service
-	restore_start_script
+	umask 022
+	settle_places
+	check_installed
+	alone uninstall_alone
+}
+
+# Fails if the running qmail needs a program that is to be removed.
+check_running_qmail() {
 	look_at_running_qmail
 	case $running_release in
 	"$prefix"/*)
@@ -172,20 +170,39 @@ verb_uninstall() {
 			"then uninstall again"
 		;;
 	esac
-	[ "${running:-}" != "$prefix/bin/qmail-remote" ] ||
+	case ${running:-} in
+	"$prefix/bin/qmail-remote" | "$remote_launcher")
 		fail "the qmail that runs now was started with QMAILREMOTE=$running, and would bounce" \
 			"mail without it; remedy: restart qmail, then uninstall again"
+		;;
+	esac
+}
+
+check_installed() {
+	[ -n "$(recorded version)" ] || fail "nothing is installed in $prefix; remedy: --prefix DIR"
+}
+
+uninstall_alone() {
+	make_staging
+	check_installed
+	complete_options
+	[ -n "$dry_run" ] || keep_record
+	check_queue_program
+	check_start_scripts
+	check_original qmail-remote "$REMOTE_MARK"
+	check_original qmail-queue "$QUEUE_MARK"
+	check_original qmail-rspawn "$RSPAWN_MARK"
+	# First what qmail starts with, so that a restarted qmail no longer uses our programs.
+	restore_start_script
+	give_back qmail-rspawn "$RSPAWN_MARK"
+	check_running_qmail
+	remove_service
+	give_back qmail-remote "$REMOTE_MARK"
+	give_back qmail-queue "$QUEUE_MARK"
 	planned "Remove $prefix, the command qmail-dk and its manual" || return 0
 	wait_for_deliveries
 	clear_places
-	[ "$(readlink "$bindir/qmail-dk")" != "$prefix/bin/qmail-dk" ] || rm -f "$bindir/qmail-dk"
-	for page in $(manual_pages); do
-		rm -f "$mandir/man${page##*.}/$page"
-	done
-	rm -rf "$prefix"/release-* "$prefix"/python.* "${prefix:?}/bin" "$prefix/installed" \
-		"$prefix"/staging.*
-	case $mandir in
-	"$prefix"/*) rm -rf "${prefix:?}/share" ;;
-	esac
-	rmdir "$prefix" 2>/dev/null || warn "$prefix is not empty, and stays"
+	remove_tree
+	remove_unfinished
+	[ ! -d "$prefix" ] || warn "$prefix is not empty, and stays"
 }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Binds C functions with _ctypes, the compiled half of the ctypes package.
 
-The package's other half imports struct, types and much that is not needed here:
-2.5 ms of each delivery, a fifth of the interpreter's start.  Where a Python
-has no such module, importing this raises ImportError.
+The half in Python imports struct, types and other modules that are not needed
+here; that costs 2.5 ms per delivery, a fifth of the interpreter's start.
+Importing this module raises ImportError in a Python that has no _ctypes.
 """
 
 import _ctypes
@@ -37,14 +37,18 @@ class c_void_p(_ctypes._SimpleCData):
 
 
 class Function(_ctypes.CFuncPtr):
-    """A C function; restype and argtypes as in ctypes."""
+    """A C function; set restype and argtypes as in ctypes."""
 
     _flags_ = _ctypes.FUNCFLAG_CDECL
     _restype_ = c_int
 
 
 class Library:
-    """A shared library.  Raises OSError if it can't be loaded."""
+    """A shared library; its functions are attributes.
+
+    name: soname or path, None for the process itself.  Raises OSError if the
+    library can't be loaded, AttributeError for a function that it lacks.
+    """
 
     def __init__(self, name):
         self._handle = _ctypes.dlopen(name, RTLD_NOW)
@@ -59,5 +63,5 @@ class Library:
 
 
 def create_string_buffer(size):
-    """A C array of size bytes, zeroed."""
+    """Returns a C array of size bytes, all zero."""
     return (c_char * size)()

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The troubles that are ours or the machine's, each with a sentence and a remedy.
+"""Exceptions for errors of our own or of the machine; each names a remedy.
 
-Bad mail is never one of these: it is a result.  Every one ends as a temporary
-failure, at the one place in each program that catches it; only RequestTrouble,
-which is qmail-dk's, ends that with exit code 100.
+Bad mail never raises one of these: it is a result.  Each program catches them in
+one place and reports a temporary failure.  Only qmail-dk raises RequestTrouble,
+and then exits 100.
 """
 
 
 class Trouble(Exception):
-    """Something an administrator can mend; the text says what and how."""
+    """An error that an administrator can fix; the text says what is wrong and how."""
 
 
 class SettingTrouble(Trouble):
-    """A setting can't be read, or its value makes no sense."""
+    """A setting can't be read, or its value is invalid."""
 
 
 class KeyTrouble(Trouble):
@@ -20,16 +20,16 @@ class KeyTrouble(Trouble):
 
 
 class CryptoTrouble(Trouble):
-    """No crypto library, or it gave a wrong answer."""
+    """No crypto library is found, or it failed or returned a wrong result."""
 
 
 class ReadTrouble(Trouble):
-    """The message can't be read to its end."""
+    """Reading the message failed before its end."""
 
 
 class SpoolTrouble(Trouble):
-    """No room, or no place, for the copy of a message that is handed on."""
+    """The copy of a message that is handed on can't be created or written."""
 
 
 class RequestTrouble(Trouble):
-    """What qmail-dk was asked for can't be done; nothing has been."""
+    """qmail-dk can't do what was requested, and has changed nothing."""

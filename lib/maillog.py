@@ -1,29 +1,34 @@
 # SPDX-License-Identifier: MIT
-"""Lines for the mail log; where they can't be written, only the line is lost.
+"""Writes lines to the mail log; if one can't be written, only that line is lost.
 
-The signer's go to syslog, for its descriptor 2 is the delivery report.  The
-verifier's go to descriptor 2, which tcpserver's log service reads.
+The signer writes to syslog, because its descriptor 2 is the delivery report.  The
+verifier writes to descriptor 2, which the log service of tcpserver reads.
 """
 
+import _stat as stat       # the half in C; stat itself adds one in Python
 import posix
-import stat
 import sys
 import time
 
 from . import process
 
-LONGEST = 900   # bytes: what syslog daemons take in one datagram line
+LONGEST = 900   # bytes: a line that syslog daemons accept in one datagram
 
-# A syslog daemon that takes no more lines must not hold up mail.
+# A syslog daemon that no longer accepts lines must not delay mail.
 PATIENCE = 0.5  # seconds for each of the two attempts that syslog(3) makes
-SILENCE = 60    # seconds for which no line is written once that was too short
+SILENCE = 60    # seconds without any line after an attempt took longer
 
-terminal = False    # whether somebody who tries things reads all lines on descriptor 2
-silent_until = 0    # time.monotonic()
+# Set in the environment of a trial, such as qmail-dk check makes: its message is no mail.
+TRIAL = "QMAIL_DK_TRIAL"
+
+silent_until = 0.0  # time.monotonic()
 
 
 def printable(text):
-    """text (str) on one line of ASCII, without control characters."""
+    """Returns at most LONGEST characters of text (str), as one line of printable ASCII.
+
+    "?" replaces every other character.
+    """
     text = text[:LONGEST]
     if text.isascii() and text.isprintable():
         return text     # 50 times as fast
@@ -31,22 +36,22 @@ def printable(text):
 
 
 def info(text):
-    """A line in syslog."""
-    import syslog   # 1 ms, which a message that needs no line does not pay
+    """Writes a line to syslog at the level "info"."""
+    import syslog   # imported here because it costs 1 ms, and many messages need no line
     write(syslog.LOG_INFO, text)
 
 
 def warn(text):
-    """A line in syslog about trouble.  text: the reason and the remedy"""
+    """Writes a line about an error to syslog.  text: the reason and the remedy"""
     import syslog
     write(syslog.LOG_WARNING, "warning: " + text)
 
 
 def tell(text):
-    """A line on descriptor 2; to syslog where that is a socket.
+    """Writes a line to descriptor 2, or to syslog if descriptor 2 is a socket.
 
-    Under inetd the socket is the SMTP connection, where a line of ours would
-    be taken for the server's.
+    Under inetd that socket is the SMTP connection, and the client would take our
+    line for the server's.
     """
     line = f"{program()}: {printable(text)}\n".encode()
     try:
@@ -59,12 +64,9 @@ def tell(text):
 
 
 def write(priority, text):
-    """A line in syslog, or on descriptor 2 for a terminal; none while syslog is silent."""
+    """Writes a line to syslog; writes none in a trial, or for SILENCE seconds after it was slow."""
     global silent_until
-    if terminal:
-        posix.write(2, f"{program()}: {printable(text)}\n".encode())
-        return
-    if time.monotonic() < silent_until:
+    if TRIAL.encode() in posix.environ or time.monotonic() < silent_until:
         return
     import syslog
     syslog.openlog(program(), syslog.LOG_PID, syslog.LOG_MAIL)
@@ -73,5 +75,5 @@ def write(priority, text):
 
 
 def program():
-    """The name in the log: qmail_remote_dk.py is qmail-remote-dk."""
+    """Returns the program's name in the log, such as qmail-remote-dk for qmail_remote_dk.py."""
     return sys.argv[0].rpartition("/")[2].removesuffix(".py").replace("_", "-")

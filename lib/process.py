@@ -1,37 +1,49 @@
 # SPDX-License-Identifier: MIT
-"""What the process is to the system, and to the next program."""
+"""The process's environment, memory, signals and descriptors, for itself and the next program."""
 
 import posix
 import sys
 
-import _signal      # the signal module proper imports enum, which costs 3 ms
+import _signal      # the signal module itself imports enum, which costs 3 ms
 
 PR_SET_DUMPABLE = 4     # linux/prctl.h
 SEEK_SET, SEEK_CUR = 0, 1
+MOST_PASSES = 8         # runs of one program, each started by the program that the last executed
 
 ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 
 def environment():
-    """The environment that this process was started with, {str: str} as os.environ is."""
+    """Returns the environment that this process was started with, {str: str} as in os.environ."""
     return {fsdecode(name): fsdecode(value) for name, value in posix.environ.items()}
 
 
+def passes(environment, mark):
+    """Returns how many runs of the same program led to this one, 0 for none.
+
+    environment: {str: str}; mark: the variable that counts them
+    All descendants inherit the variable, including a scanner that sends a notice
+    of its own.  Only a count distinguishes that from a loop.
+    """
+    count = environment.get(mark, "")
+    return int(count) if count.isdecimal() and len(count) < 4 else 0
+
+
 def fsencode(text):
-    """The bytes of text (str) from an argument, a path or the environment: os.fsencode()."""
+    """Encodes an argument, a path or a word of the environment (str), as os.fsencode()."""
     return text.encode(*ENCODING)
 
 
 def fsdecode(data):
-    """And back: os.fsdecode()."""
+    """Decodes such bytes to str, as os.fsdecode()."""
     return data.decode(*ENCODING)
 
 
 def keep_memory_private():
-    """No core dump of this process from now on, and nobody but root reads its memory.
+    """Forbids core dumps of this process, and reading its memory by anyone but root.
 
-    For a process with private keys.  The next exec undoes it.  prctl(2), Linux
-    only: elsewhere nothing happens.
+    Called before a process holds private keys.  The next exec undoes it.  Uses
+    prctl(2) of Linux; does nothing elsewhere.
     """
     try:
         from .c_library import Library
@@ -41,10 +53,10 @@ def keep_memory_private():
 
 
 def restore_signals(ignored=0):
-    """For the next program: undoes what Python did, and the scripts' timer.
+    """Undoes Python's changes to signals, and the scripts' timer, for the next program.
 
-    Python ignores SIGPIPE and SIGXFSZ.  ignored: mask of the signals that are
-    to stay ignored; bit 0 is signal 1.  Raises OSError.
+    Python ignores SIGPIPE and SIGXFSZ; both get their default action.  ignored:
+    mask of the signals that stay ignored; bit 0 is signal 1.  Raises OSError.
     """
     _signal.setitimer(_signal.ITIMER_PROF, 0)
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
@@ -53,11 +65,11 @@ def restore_signals(ignored=0):
 
 
 def takes_longer(seconds, function, *arguments):
-    """Calls the function -> whether it took longer.
+    """Calls function(*arguments).  Returns whether it took longer than `seconds` (float).
 
-    A system call in which it waits is interrupted then, and every so many
-    seconds again: for functions of C that give up by themselves when that
-    happens.  No timer is left behind, for the next program would inherit it.
+    After that time, and each time it passes again, SIGALRM interrupts a system call
+    in which the function waits: this suits C functions that give up when that
+    happens.  The timer is stopped, because the next program would inherit it.
     """
     rung = []
     before = _signal.signal(_signal.SIGALRM, lambda number, frame: rung.append(number))
@@ -70,18 +82,27 @@ def takes_longer(seconds, function, *arguments):
     return bool(rung)
 
 
+def is_link(path):
+    """Returns whether a path is a symbolic link, whether or not its target exists."""
+    try:
+        posix.readlink(path)
+    except OSError:
+        return False
+    return True
+
+
 def is_at_start(fd):
-    """Whether the offset of fd is 0."""
+    """Returns whether the offset of fd is 0.  Raises OSError."""
     return posix.lseek(fd, 0, SEEK_CUR) == 0
 
 
 def rewind(fd):
-    """Makes the offset of fd 0."""
+    """Sets the offset of fd to 0.  Raises OSError."""
     posix.lseek(fd, 0, SEEK_SET)
 
 
 def close(*descriptors):
-    """Closes those that are not None.  What a file system may say to that is of no use to us."""
+    """Closes the descriptors that are not None; ignores errors, as no caller could act on them."""
     for descriptor in descriptors:
         if descriptor is not None:
             try:

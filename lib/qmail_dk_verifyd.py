@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """qmail-dk-verifyd, the resident verifier: verifies for qmail_qfilter_verify.py.
 
-Run as a script by the launcher, under a supervisor such as daemontools or
-systemd: stays in the foreground, logs to descriptor 2.  Started as root, who
-alone can make the socket where others can't replace it; all is loaded, and
+The launcher runs it as a script, under a supervisor such as daemontools or systemd.  It
+stays in the foreground and logs to descriptor 2.  It is started as root, because only
+root can create the socket where no other user can replace it.  It loads everything, and
 then its processes run as --user.
 """
 
@@ -16,35 +16,38 @@ import stat
 import sys
 
 if __name__ == "__main__":
-    # Under -I, Python does not look for modules beside the script.
+    # Under -I, Python does not search the script's directory for modules.
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from lib import maillog, prefork, resident_verifier, settings       # noqa: E402
-from lib.errors import SettingTrouble, Trouble                      # noqa: E402
+from lib import maillog
+from lib.errors import SettingTrouble, Trouble
+from lib.settings import Settings
+from lib.verifyd import prefork, server
 
 TROUBLE = 111
 
-WAITING = 64            # connections that wait for a worker; more are turned away at once
+WAITING = 64            # connections that wait for a worker; more are refused at once
 
 
 def main(arguments):
-    """-> exit code."""
+    """Runs the server.  Returns the exit code.  arguments: list of str"""
     parser = argparse.ArgumentParser(
         prog="qmail-dk-verifyd", description="Verifies mail for qmail_qfilter_verify.py.")
-    parser.add_argument("--user", help="whom to run as; has no rights anywhere")
+    parser.add_argument("--user", help="user to run as; it needs no rights")
     parser.add_argument("--workers", type=int, default=4, metavar="N",
                         help="processes that verify (default 4)")
     options = parser.parse_args(arguments)
     if options.workers < 1:
         parser.error("--workers: at least 1")
-    in_force = settings.Settings(os.environ)
+    settings = Settings(os.environ)
     try:
-        listening = listen(in_force["DKSERVER"])
-        workers = prefork.Workers(listening, options.workers, lambda: prepared(in_force))
+        listening = listen(settings["DKSERVER"])
+        workers = prefork.Workers(listening, options.workers,
+                                  lambda: prepared(settings, options.workers))
         become(options.user)
         workers.run()
     except OSError as trouble:
-        code, reason = TROUBLE, f"{trouble.filename or in_force['DKSERVER']}: {trouble.strerror}"
+        code, reason = TROUBLE, f"{trouble.filename or settings['DKSERVER']}: {trouble.strerror}"
     except (Trouble, ImportError) as trouble:
         code, reason = TROUBLE, str(trouble)
     else:
@@ -54,11 +57,10 @@ def main(arguments):
 
 
 def listen(path):
-    """The listening socket at path.  Who may enter its directory may use it.
+    """Returns the listening socket at path; users who may enter its directory can use it.
 
-    The socket of a server before this one is replaced.  Who may write to the
-    directory could take the server's place, so no others must.  Raises OSError,
-    SettingTrouble.
+    It replaces the socket of an earlier server.  Raises OSError, and SettingTrouble also
+    if others may write to the directory, because they could replace the server.
     """
     if not path.startswith("/"):
         raise SettingTrouble(f"DKSERVER: {path!r} is not the path of a socket")
@@ -80,7 +82,7 @@ def listen(path):
 
 
 def become(user):
-    """Gives up root's rights for those of a user (name).  Raises SettingTrouble, OSError."""
+    """Exchanges root's rights for those of a user (name).  Raises SettingTrouble, OSError."""
     if not user:
         if os.geteuid() == 0:
             raise SettingTrouble("root verifies no mail: --user must name a user without rights")
@@ -97,14 +99,17 @@ def become(user):
         raise SettingTrouble(f"--user: {user} is root")
 
 
-def prepared(in_force):
-    """What workers do with a connection, by the settings as they are now.
+def prepared(settings, workers):
+    """Returns the function that serves a connection, with the settings as they are now.
 
-    Raises Trouble, ImportError.
+    workers: number of workers.  Raises Trouble, ImportError.
     """
-    serve = resident_verifier.ResidentVerifier(in_force["DNSCACHEIP"]).serve
+    try:
+        serve = server.ResidentVerifier(settings["DNSCACHEIP"], workers).serve
+    except OSError as error:
+        raise Trouble(f"no temporary file: {error.strerror}") from error
     gc.collect()
-    gc.freeze()     # so that workers share what is loaded by now
+    gc.freeze()     # so that workers share the pages of all that is loaded by now
     return serve
 
 

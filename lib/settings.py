@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: MIT
 """Settings: the environment, then a control file, then the default.
 
-The names are the older tools' own.  A control file is needed beside the
-environment because qmail-rspawn's environment is fixed when qmail starts; its
-name is the setting's in lower case, its first line the value.  An empty value
-means the default, and an empty variable hides the control file.
+The older tools chose the names.  Control files are needed beside the environment
+because qmail-rspawn's environment is fixed when qmail starts; a file's name is the
+setting's in lower case, its first line is the value.  Blanks around a value are
+ignored.  An empty value means the default, and an empty variable hides the control
+file.
 """
 
 import posix
 import sys
 
 from .errors import SettingTrouble
+from .process import is_link
 
-# -X qmail=DIR and -X original=PATH are how the launcher tells where this qmail
-# lives, and its own qmail-remote, which keeps its place under QMAILREMOTE.
+TYPE_CHECKING = False       # type checkers assume True; typing is too slow to import
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The launcher passes -X qmail=DIR, qmail's home, and -X original=PATH, its own
+# qmail-remote, which keeps its place under QMAILREMOTE.
 QMAIL = sys._xoptions.get("qmail", "/var/qmail")
 ORIGINAL = sys._xoptions.get("original", QMAIL + "/bin/qmail-remote.orig")
 
@@ -26,16 +32,17 @@ DEFAULTS = {
     "DKIMEXPIRE": "",
     "DKONERROR": "defer",
     "DKFORWARDED": "check",
+    "DKMAY": "",
     "DKREMOTE": ORIGINAL,
     "DKVERIFY": "",
-    "DKQUEUE": "",          # see queueing.queue_program()
-    "DKAUTHSERVID": "",     # the first line of control/me
+    "DKQUEUE": "",          # empty: see queue.queue_program()
+    "DKAUTHSERVID": "",     # empty: the first line of control/me
     "DKTIMEOUT": "20",
     "DKPOLICY": "no",
     "DKRSAMIN": "1024",
     "DKREASON": "no",
-    "DNSCACHEIP": "",       # the name servers of /etc/resolv.conf
-    "DKSERVER": "/run/qmail-dk/verify.sock",    # used where it is
+    "DNSCACHEIP": "",       # empty: the name servers of /etc/resolv.conf
+    "DKSERVER": "/run/qmail-dk/verify.sock",    # used if it exists
 }
 
 PROTOCOLS = ("dkim", "domainkeys")
@@ -44,30 +51,31 @@ YES = ("yes", "1")
 NO = ("no", "0")
 NAME_CHARACTERS = dict.fromkeys(
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
-LETTERS = "ABCDEFGHIJK"     # what DKVERIFY can name; lower case: temporary
+LONGEST_FILE = 1000000      # characters of a control file with many lines
+LETTERS = "ABCDEFGHIJK"     # that DKVERIFY may have; in lower case the refusal is temporary
 
 
 class Settings:
-    """The settings in force, read when they are asked for.
+    """The settings in force.  Each is read when it is asked for.
 
-    environment: a mapping such as os.environ; control: qmail's control
-    directory.
+    environment: a mapping such as os.environ; control: path of qmail's control
+    directory
     """
 
-    def __init__(self, environment, control=QMAIL + "/control"):
+    def __init__(self, environment: "Mapping[str, str]", control: str = QMAIL + "/control"):
         self.environment = environment
         self.control = control
 
-    def consulted(self, path):
-        """Called with the path of each control file and key before it is looked at."""
+    def consulted(self, path: "str | bytes") -> None:
+        """Called with the path of each control file and key before its use; for subclasses."""
 
-    def lookup(self, name):
-        """-> (value, where it comes from), both str.
+    def lookup(self, name: str) -> "tuple[str, str]":
+        """Returns (value, source): source is "environment", the control file's path or "default".
 
-        Raises SettingTrouble if the control file is there but can't be read.
+        Raises SettingTrouble if the control file exists but can't be read.
         """
         if name in self.environment:
-            value, source = self.environment[name], "environment"
+            value, source = cleaned(self.environment[name]), "environment"
         else:
             source = self.control + "/" + name.lower()
             self.consulted(source)
@@ -76,11 +84,56 @@ class Settings:
                 source = "default"
         return value or DEFAULTS[name], source
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> str:
         return self.lookup(name)[0]
 
-    def words(self, name, allowed):
-        """The value as a tuple of lower-case words, each of them in allowed.
+    def lines(self, name: str) -> "list[str] | None":
+        """Returns the lines of a setting that may have many, None if it is not set.
+
+        Comments (#) and empty lines are left out.  A control file without other lines
+        gives [], which differs from no file.  Raises SettingTrouble.
+        """
+        if name in self.environment:
+            text = cleaned(self.environment[name]) or None
+        else:
+            path = self.control + "/" + name.lower()
+            self.consulted(path)
+            text = read(path, lambda file: file.read(LONGEST_FILE + 1))
+        if text is None:
+            return None
+        if len(text) > LONGEST_FILE:
+            raise SettingTrouble(f"{name} has more than {LONGEST_FILE} characters")
+        lines = map(cleaned, text.split("\n"))
+        return [line for line in lines if line and not line.startswith("#")]
+
+    def path(self, name: str, directory: "str | None" = None) -> str:
+        """Returns the value as an absolute path, "" if it is empty.
+
+        directory: the base of relative paths; None refuses them
+        Raises SettingTrouble, also for a path with a control character.
+        """
+        value = self[name]
+        if value and directory and not value.startswith("/"):
+            value = directory + "/" + value
+        if value:
+            require_absolute(name, value)
+        return value
+
+    def key_patterns(self) -> str:
+        """Returns the patterns of DKSIGN, separated by ":", without blanks around them.
+
+        Raises SettingTrouble if it has none, or one that is no absolute path: either
+        would find no key, and mail would go out unsigned.
+        """
+        patterns = [pattern.strip() for pattern in self["DKSIGN"].split(":")]
+        for pattern in filter(None, patterns):
+            require_absolute("DKSIGN", pattern)
+        if not any(patterns):
+            raise SettingTrouble("DKSIGN: there is no pattern in it")
+        return ":".join(filter(None, patterns))
+
+    def words(self, name: str, allowed: "tuple[str, ...]") -> "tuple[str, ...]":
+        """Returns the value as a tuple of lower-case words, each of them in allowed.
 
         Raises SettingTrouble for any other word.
         """
@@ -91,10 +144,10 @@ class Settings:
                     f"{name}: {word!r} is not one of: {' '.join(allowed)}")
         return words
 
-    def canonicalization(self):
-        """DKIMCANON -> (header, body), as in the c= tag (RFC 6376 section 3.5).
+    def canonicalization(self) -> "tuple[str, str]":
+        """Returns DKIMCANON as (header, body); a missing body means simple, as in c=.
 
-        Raises SettingTrouble, as all below do.
+        RFC 6376 section 3.5, c=.  Raises SettingTrouble.
         """
         header, _, body = self["DKIMCANON"].lower().partition("/")
         body = body or "simple"
@@ -104,12 +157,18 @@ class Settings:
                 "each of them relaxed or simple")
         return header, body
 
-    def seconds(self, name):
-        """The value as a positive int of seconds, or None where it is empty."""
+    def seconds(self, name: str) -> "int | None":
+        """Returns the value as a positive int of seconds, None if it is empty.
+
+        Raises SettingTrouble.
+        """
         return self.number(name, "seconds")
 
-    def number(self, name, unit):
-        """The value as a positive int, or None where it is empty.  unit: for the message."""
+    def number(self, name: str, unit: str) -> "int | None":
+        """Returns the value as a positive int of at most nine digits, None if it is empty.
+
+        unit: its name in the text of SettingTrouble
+        """
         value = self[name]
         if not value:
             return None
@@ -117,15 +176,16 @@ class Settings:
             raise SettingTrouble(f"{name}: {value!r} is not a number of {unit}")
         return int(value)
 
-    def is_on(self, name):
-        """Whether the value is yes or 1; no or 0 is the other choice."""
+    def is_on(self, name: str) -> bool:
+        """Returns whether the value is yes or 1, not no or 0.  Raises SettingTrouble for others."""
         return any(word in YES for word in self.words(name, YES + NO))
 
-    def letters(self):
-        """DKVERIFY: the results that are refused, as a str of LETTERS in both cases.
+    def letters(self) -> str:
+        """Returns DKVERIFY, the results to refuse: a str of LETTERS in either case, "-" and " ".
 
-        Hyphens and blanks count as nothing, so "-" refuses none; "" is: don't
-        verify.  Any other character would be a mistake with consequences.
+        Hyphens and blanks mean nothing, so "-" refuses no result; "" means not to
+        verify.  Raises SettingTrouble for other characters: a typing error there
+        would refuse the wrong mail, or none.
         """
         value = self["DKVERIFY"]
         for letter in value:
@@ -133,44 +193,83 @@ class Settings:
                 raise SettingTrouble(f"DKVERIFY: {letter!r} is not a letter from A to K")
         return value
 
-    def host_name(self):
-        """DKAUTHSERVID, else control/me; "" where neither is set.  Raises SettingTrouble."""
+    def host_name(self) -> str:
+        """Returns DKAUTHSERVID, else the first line of control/me, else "".
+
+        Raises SettingTrouble.
+        """
         value = self["DKAUTHSERVID"]
         if not value:
             self.consulted(self.control + "/me")
             value = first_line(self.control + "/me") or ""
         return value
 
-    def authserv_id(self):
-        """host_name(), checked (RFC 8601 section 2.5), as bytes.  Raises SettingTrouble."""
+    def authserv_id(self) -> bytes:
+        """Returns host_name() as bytes, for an authserv-id (RFC 8601 section 2.5).
+
+        Raises SettingTrouble if it has no characters, or others than a host name has.
+        """
         value = self.host_name()
         if not value or not value.isascii() or value.translate(NAME_CHARACTERS):
             raise SettingTrouble(
                 f"DKAUTHSERVID or {self.control}/me: {value!r} is not a host name")
         return value.encode()
 
-    def unsigned_on_error(self):
-        """DKONERROR: whether a message that can't be signed goes out unsigned."""
+    def unsigned_on_error(self) -> bool:
+        """Returns whether DKONERROR sends a message unsigned that can't be signed.
+
+        Raises SettingTrouble.
+        """
         return self.words("DKONERROR", ("defer", "unsigned")) == ("unsigned",)
 
-    def checks_forwarded(self):
-        """DKFORWARDED: whether mail from outside must prove a domain before we sign as it."""
+    def checks_forwarded(self) -> bool:
+        """Returns whether DKFORWARDED demands that mail from outside proves the domain it is
+        signed as.  Raises SettingTrouble.
+        """
         return self.words("DKFORWARDED", ("check", "sign")) != ("sign",)
 
-    def temporary_directory(self):
-        """TMPDIR, for large messages, or None."""
-        return self.environment.get("TMPDIR") or None
+    def temporary_directory(self) -> "str | None":
+        """Returns TMPDIR, the directory for large messages, or None.  Raises SettingTrouble."""
+        value = cleaned(self.environment.get("TMPDIR", ""))
+        if value:
+            require_absolute("TMPDIR", value)
+        return value or None
+
+
+def require_absolute(name, path):
+    """Raises SettingTrouble if a setting's path is relative or has a control character.
+
+    A relative path would differ between programs, since qmail-remote runs in queue/mess.
+    """
+    if not path.startswith("/") or any(c < " " or c == "\x7f" for c in path):
+        raise SettingTrouble(f"{name}: {path!r} is not an absolute path")
+
+
+def cleaned(value):
+    """Returns a value without the blanks and the byte order mark of an editor around it."""
+    return value.strip().strip("\ufeff").strip()
 
 
 def first_line(path):
-    """The first line of a control file, blanks stripped; None where there is no file.
+    """Returns the first line of a control file, cleaned, None if there is no file.
+
+    Raises SettingTrouble if it can't be read.
+    """
+    line = read(path, lambda file: file.readline(65536))
+    return line if line is None else cleaned(line)
+
+
+def read(path, part):
+    """Returns part(file) for the open control file at path, None if there is no file.
 
     Raises SettingTrouble if it can't be read.
     """
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", opener=at_once) as file:
-            return file.readline(65536).strip()
-    except FileNotFoundError:
+            return part(file)
+    except FileNotFoundError as error:
+        if is_link(path):
+            raise SettingTrouble(f"{path} is a link to nothing") from error
         return None
     except OSError as error:
         raise SettingTrouble(
@@ -179,5 +278,5 @@ def first_line(path):
 
 
 def at_once(path, flags):
-    """Opens a file for open(): one that is a FIFO without waiting for its other end."""
+    """Opens a file, as the opener of open(); does not wait for the writer of a FIFO."""
     return posix.open(path, flags | posix.O_NONBLOCK)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""dkimpy's dkimverify command, the argument being the port of the DNS on loopback.
+"""Runs dkimpy's dkimverify command; the argument is the port of the DNS on loopback.
 
-It verifies the first DKIM signature only.
+It verifies only the first DKIM signature.
 """
 
 import sys

@@ -4,7 +4,7 @@
     tests/fuzz/run [--seconds N] [--jobs N] [--seed N] [TARGET ...]
 
 What makes a target fail is written to tests/fuzz/cases/TARGET-*: mend what it
-shows, and keep the file, for tests/test_fuzz.py replays them all.  What reaches
+shows, and keep the file, for tests/programs/test_fuzz.py replays them all.  What reaches
 new code is kept in .fuzz/TARGET, where the next run goes on.
 """
 
@@ -26,7 +26,9 @@ IN_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None   # for temporary 
 
 LONGEST_INPUT = 2048    # bytes
 SHORT_INPUT = 256       # for those that go through their input byte by byte, or in small pieces
-SHORT = ("header", "long_header", "without_cr", "body", "spawn", "sender", "claim")
+SHORT = ("header", "long_header", "without_cr", "body", "spawn", "addresses", "claim",
+         "removal")
+LONGEST = {**dict.fromkeys(SHORT, SHORT_INPUT), "sender": 96}    # that is tried most
 MEMORY = 1024           # megabytes that a target may take
 TIMEOUT = 30            # seconds for one input, by the clock: the machine may be busy
 
@@ -135,7 +137,7 @@ def become_fuzzer(loaded, target, options, cases, scratch):
         (kept / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
     dictionary = pathlib.Path(scratch) / f"{target}.dictionary"
     dictionary.write_text("".join(f'"{word}"\n' for word in DICTIONARY + ESCAPES))
-    longest = SHORT_INPUT if target in SHORT else LONGEST_INPUT
+    longest = LONGEST.get(target, LONGEST_INPUT)
     atheris.Setup(
         [sys.argv[0], *options, f"-max_len={longest}",
          f"-rss_limit_mb={MEMORY}", f"-timeout={TIMEOUT}", f"-dict={dictionary}",
@@ -162,6 +164,9 @@ def main():
         parser.error(f"no such target: {' '.join(sorted(unknown))}; there are: "
                      + " ".join(targets))
     CASES.mkdir(exist_ok=True)
+    from tests.support import readers
+    for package in readers.missing():
+        print(f"removal, claim: without the judge in {package}, which is not installed")
     outcomes = []
     options = [f"-max_total_time={arguments.seconds}", f"-seed={arguments.seed}"]
     for outcome in fuzz_all(loaded, arguments.targets or targets, arguments.jobs, options, CASES):

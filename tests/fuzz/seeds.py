@@ -5,18 +5,20 @@ import os
 
 import dnslib
 
-from tests import (test_address, test_authentication_results, test_dkim_verify, test_message,
-                   test_odd_messages, verifying)
-from tests.fuzz.targets import SEPARATOR, SIGNED, signed
-from tests.test_corpus import CORPUS, entries
+from tests.support import (
+    forged_results, headers, odd_messages, signature_cases, verifying, wire_answers,
+)
+from tests.fuzz.verifying_targets import SEPARATOR, SIGNED, signed
+from tests.support.corpus import CORPUS, entries
+from tests.support.from_fields import BELOW, DISPLAYED, FROM
 
 LONGEST = 20000     # bytes: longer ones only slow the fuzzer down
 
 
 def messages():
     """Odd, signed and real ones, LF line ends."""
-    found = [text for _, text, _ in test_odd_messages.TABLE]
-    found += [row[0] for row in test_message.IN_ORDER + test_message.FLAWED] + SIGNED
+    found = [text for _, text, _ in odd_messages.TABLE]
+    found += [row[0] for row in headers.IN_ORDER + headers.FLAWED] + SIGNED
     for entry in entries():
         with open(os.path.join(CORPUS, entry["file"]), "rb") as file:
             found.append(file.read().replace(b"\r\n", b"\n"))
@@ -24,7 +26,7 @@ def messages():
 
 
 def records():
-    found = [row[0] for row in test_dkim_verify.RECORDS]
+    found = [row[0] for row in signature_cases.RECORDS]
     found = [text if isinstance(text, bytes) else text.encode("latin-1")
              for text in found if isinstance(text, (str, bytes))]
     return found + [verifying.golden_rsa().record().encode(), verifying.Ed25519().record().encode()]
@@ -38,7 +40,12 @@ def signature_seeds():
 
 def fields():
     """Pretended Authentication-Results fields and others."""
-    return test_authentication_results.OURS + test_authentication_results.OTHERS
+    return (forged_results.OURS + forged_results.OTHERS
+            + forged_results.FORGED)
+
+
+def from_fields():
+    return [value for value, _ in FROM + DISPLAYED + BELOW]
 
 
 def public_keys():
@@ -56,11 +63,12 @@ ZONES = ['a.example.com 60 TXT "v=DKIM1; p=AAAA"', "a.example.com 60 CNAME a.exa
 
 
 def dns_answers():
-    """With a record, a loop, an alias, and with nothing."""
+    """With a record, a loop, an alias, with nothing, and with malformed records."""
     replies = [dnslib.DNSRecord.question("a.example.com", "TXT").reply() for _ in ZONES]
     for reply, zone in zip(replies, ZONES):
         reply.add_answer(*dnslib.RR.fromZone(zone))
-    return [reply.pack() for reply in replies]
+    return ([reply.pack() for reply in replies]
+            + [wire for wire, _ in wire_answers.AMONG_OTHERS.values()])
 
 
 # target: (what the first byte is, texts)
@@ -69,7 +77,7 @@ SEEDS = {
     "without_cr": (b"\x02", messages), "signing": (b"\x00", messages),
     "removal": (b"\x00", lambda: messages() + [field + b"\nbody\n" for field in fields()]),
     "claim": (b"\x00", lambda: [field.partition(b":")[2] for field in fields()]),
-    "sender": (b"", lambda: [value for value, _ in test_address.FROM]),
+    "sender": (b"", from_fields), "addresses": (b"", from_fields),
     "tags": (b"", lambda: records() + [text.partition(b":")[2].partition(b"\nRec")[0]
                                        for text in SIGNED]),
     "record": (b"", records), "public_key": (b"\x00", public_keys),

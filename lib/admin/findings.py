@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""The results of checks, one line each, with a remedy if something is wrong.
+
+A function named *_findings() returns a list of Finding, unless it says otherwise.
+"""
+
+import json
+from typing import NamedTuple
+
+OK, WARN, FAIL = LEVELS = ("ok", "warn", "FAIL")
+
+COLOURS = {OK: "\033[32m", WARN: "\033[33m", FAIL: "\033[1;31m"}
+PLAIN = "\033[0m"
+
+
+class Finding(NamedTuple):
+    """One result; all str.  level: of LEVELS; subject: what was examined; remedy: "" for none."""
+    level: str
+    subject: str
+    text: str
+    remedy: str = ""
+
+
+def as_line(finding, colour):
+    """Returns a finding as a line of text.  colour: whether the terminal shows colours"""
+    level = f"{finding.level:<4}"
+    if colour:
+        level = COLOURS[finding.level] + level + PLAIN
+    return f"{level} {as_text(finding)}"
+
+
+def as_text(finding):
+    """Returns a finding as text, without its level."""
+    remedy = f"; remedy: {finding.remedy}" if finding.remedy else ""
+    return visible(f"{finding.subject}: {finding.text}{remedy}")
+
+
+def visible(text):
+    """Returns text with characters escaped that can't be seen, such as a CR at a path's end."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
+                   for c in text)
+
+
+def on_one_line(data, longest=None):
+    """Returns bytes from outside as text on one line, cut after `longest` characters."""
+    text = data.replace(b"\0", b" ").decode("ascii", "backslashreplace")
+    text = visible(" ".join(text.split()))
+    return text if longest is None or len(text) <= longest else text[:longest] + "..."
+
+
+def as_json(findings):
+    return json.dumps([finding._asdict() for finding in findings], indent=1)
+
+
+def exit_status(findings):
+    """Returns 0 if all is well, 1 if there are warnings, 2 if something fails."""
+    return max((LEVELS.index(finding.level) for finding in findings), default=0)
+
+
+def failures(findings):
+    return [finding for finding in findings if finding.level == FAIL]

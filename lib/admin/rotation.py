@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""Changes a domain's key while its mail is in transit.
+
+  key_places.make_next  makes a new key beside the one that signs; its record is published
+  activate              makes the new key sign, by one rename
+  key_verbs.retire      prints what to withdraw once all mail that the old key signed has arrived
+
+Each delivery looks at the link once, so it signs with either the old key or the new one.
+"""
+
+import os
+import stat
+import time
+from typing import NamedTuple
+
+from .. import settings
+from ..errors import RequestTrouble
+from ..signing import key_files
+from . import key_places, key_storage
+from .key_places import FORMER, NEXT
+from .key_storage import is_link, is_same, is_there
+
+QUEUE_LIFETIME = 604800     # seconds, qmail-send's default
+
+
+class Former(NamedTuple):
+    """A key that has been replaced.
+
+    selector: str; replaced: when, seconds since 1970 (float)
+    files: its paths (list of str), the link first if it has one
+    """
+    selector: str
+    replaced: float
+    files: list
+
+
+def place_to_rotate(domain, patterns, algorithm):
+    """Returns the first Place of a domain whose key, else next key, has the algorithm.
+
+    algorithm: "rsa" or "ed25519"; patterns: DKSIGN.  Raises RequestTrouble, KeyTrouble.
+    """
+    for place in key_places.places(domain, patterns):
+        if "%" not in place.pattern:
+            continue
+        key = place.key() or place.key(NEXT)
+        if key is not None and key.private_key.algorithm == algorithm:
+            return place
+    words = "" if algorithm == "rsa" else f" --type {algorithm}"
+    raise RequestTrouble(
+        f"{domain} has no {algorithm} key; make one: qmail-dk keygen {domain}{words}")
+
+
+def next_key(place):
+    """Returns the key_files.SigningKey that will sign next.  Raises RequestTrouble, KeyTrouble."""
+    key = place.key(NEXT)
+    if key is None:
+        signs = place.key()
+        raise RequestTrouble(f"there is no next key of {place.domain}; make it: "
+                             + (key_places.rotate_command(signs) if signs
+                                else f"qmail-dk keygen {place.domain}"))
+    return key
+
+
+def activate(place, checked):
+    """Makes the next key sign, from one delivery to the next.  Returns its SigningKey.
+
+    checked: its key_files.SigningKey, as the caller has checked it
+    The old key stays, as FORMER.  Wherever this is interrupted, a key signs, and
+    another call continues.  Raises RequestTrouble, KeyTrouble, OSError.
+    """
+    with key_storage.lock(place.directory) as directory:
+        key = place.key(NEXT)
+        if key is None:
+            raise RequestTrouble(f"{place.path}{NEXT} has gone: another qmail-dk made it sign")
+        if (key.selector, key.path) != (checked.selector, checked.path):
+            raise RequestTrouble(f"{place.path}{NEXT} has been changed meanwhile; try again")
+        if is_there(place.path):
+            keep_former(place, key)
+        os.rename(place.path + NEXT, place.path)
+        os.fsync(directory)
+        return place.key()
+
+
+def keep_former(place, key):
+    """Gives the key that signs its FORMER name.  key: key_files.SigningKey that will sign
+
+    This removes no name of it, and the rename over its first name leaves it the
+    other.  Raises RequestTrouble, OSError.
+    """
+    former, following = place.path + FORMER, place.path + NEXT
+    if is_same(place.path, following):
+        raise RequestTrouble(f"{following} is the key that signs already; "
+                             f"remedy: rm {following}")
+    if is_same(former, place.path):
+        touch(former)               # an activation was interrupted
+    elif is_there(former):
+        raise RequestTrouble(
+            f"{former} exists: the key before this one has not been retired; "
+            f"{key_places.rotate_command(key, '--retire')} says what is left to do")
+    elif is_link(place.path):
+        os.symlink(os.readlink(place.path), former)
+    else:
+        os.link(place.path, former)
+
+
+def touch(path):
+    """Sets the inode change time of a link or a key to now, the time of its replacement."""
+    if is_link(path):
+        os.utime(path, follow_symlinks=False)
+    else:
+        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode))     # the key keeps its mtime, its age
+
+
+def former_key(place):
+    """Returns the Former of a Place.  Raises RequestTrouble if it has none or it still signs."""
+    former = place.path + FORMER
+    if not is_there(former):
+        raise RequestTrouble(f"there is no former key of {place.domain} to retire")
+    if is_same(former, place.path):
+        raise RequestTrouble(f"{former} is the key that signs, so nothing of it can be withdrawn; "
+                             f"go on with qmail-dk rotate {place.domain} --activate")
+    selector, path = map(os.fsdecode, key_files.resolve(os.fsencode(former))[:2])
+    files = [former]
+    if path == former:
+        selector = place.name           # it was no link to a key beside it
+    else:
+        files.append(path)
+    # Its inode last changed when it was replaced, whether it is a link or a file.
+    return Former(selector, os.lstat(former).st_ctime, files)
+
+
+def others_that_use(former, patterns):
+    """Returns the links by which other domains sign with a Former's key.  patterns: DKSIGN"""
+    file = os.path.realpath(former.files[-1])
+    return [place.path + suffix
+            for domain in key_places.domains(patterns)
+            for place in key_places.places(domain, patterns) for suffix in ("", NEXT)
+            if os.path.realpath(place.path + suffix) == file]
+
+
+def queue_lifetime(control):
+    """Returns the seconds that qmail-send keeps a message.  control: path of the directory
+
+    As in qmail-send, any other value than a number means the default.
+    """
+    value = settings.first_line(os.path.join(control, "queuelifetime")) or ""
+    return int(value) if value.isascii() and value.isdigit() else QUEUE_LIFETIME
+
+
+def date(seconds):
+    """Returns seconds since 1970 as date and local time, str."""
+    return time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(seconds))

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""The verbs of qmail-dk that examine the installation or one message.
+
+Each takes the options and the host.Host, and returns the exit code.
+"""
+
+import contextlib
+import os
+import sys
+import time
+
+from ..errors import RequestTrouble, SettingTrouble
+from ..mail import message
+from ..qmail import spool
+from ..signing import outbound
+from . import (
+    account, check_installation, check_key_directories, check_keys, check_packages,
+    explain_signing, key_places, published, saved_message,
+)
+from .findings import as_json, as_line, exit_status, visible
+
+STREAM = "-"
+
+
+def check(options, host):
+    """Checks keys, records and the installation."""
+    from . import check_receiving, check_sending
+    domains = [key_places.checked_domain(domain) for domain in options.domains]
+    if options.smtpd:
+        return show(check_receiving.findings(host), options)
+    if options.rspawn:
+        return show(check_sending.memory_findings(host.running), options)
+    asks = not check_packages.flaws()       # check_installation reports missing packages
+    findings = check_keys.resolver_findings(host.settings) if asks else []
+    with contextlib.suppress(SettingTrouble):   # the findings on settings include it
+        domains = domains or key_places.domains(host.settings.key_patterns())
+        findings += check_keys.key_findings(domains, host.settings, asks)
+        findings += directory_findings(domains, not options.domains, host.settings)
+    return show(findings + host_findings(domains, host, asks), options)
+
+
+def directory_findings(domains, all_of_them, settings):
+    """Returns the Findings on key directories and domains without key.  Raises SettingTrouble.
+
+    domains: list of str; all_of_them: whether no other domain has a key
+    """
+    if not all_of_them:
+        return check_key_directories.unnamed_findings(settings, domains)
+    return (check_key_directories.unnamed_findings(settings)
+            + check_keys.keyless_findings(settings)
+            + check_key_directories.hosted_findings(settings))
+
+
+def host_findings(domains, host, asks):
+    """Returns the Findings on all but keys.
+
+    domains: those that a trial is made for; asks: whether the DNS can be asked
+    """
+    from . import check_receiving, check_resident, check_sending, check_surroundings, check_trial
+    found = check_installation.findings(host) + check_surroundings.findings(host)
+    if host.installation:
+        found += (check_sending.findings(host) + check_receiving.findings(host)
+                  + check_resident.findings(host))
+        # Another program in the launcher's place would send the trial message.
+        if check_installation.runs_launcher(host):
+            found += check_trial.findings(domains, host, asks)
+    return found
+
+
+def show(findings, options):
+    """Prints Findings.  Returns the exit code."""
+    if options.json:
+        print(as_json(findings))
+    else:
+        for finding in findings:
+            print(as_line(finding, sys.stdout.isatty()))
+    return exit_status(findings)
+
+
+def sign(options, host):
+    """Signs the message on standard input."""
+    received = spool.from_start(0)
+    signed, remarks = outbound.signed(received, os.fsencode(options.sender), host.settings)
+    for warning, text in remarks:
+        print("qmail-dk: " + "warning: " * warning + visible(text), file=sys.stderr)
+    with open(signed, "rb") as file:
+        for piece in iter(lambda: file.read(message.CHUNK), b""):
+            sys.stdout.buffer.write(piece)
+    if signed == received:
+        print("qmail-dk: not signed; qmail-dk why - says why", file=sys.stderr)
+        return 1
+    return 0
+
+
+def verify(options, host):
+    """Explains the signatures of the message on standard input."""
+    published.require_packages()
+    from ..verifying.report import Terms
+    from . import explain_verifying
+    header, body = message.split(saved_message.text_of(spool.from_start(0)))
+    terms = Terms(host.settings.number("DKRSAMIN", "bits"))
+    lines, passes = explain_verifying.explain(
+        header, body, terms, published.Questions(host.settings).by_resolver, int(time.time()))
+    print("\n".join(lines))
+    return 0 if passes else 1
+
+
+def why(options, host):
+    """Says how the signer treats the mail of a domain or an author, or a message."""
+    name = options.subject
+    body, has_cr = None, False
+    if name == STREAM or os.path.isfile(name):
+        fd = spool.from_start(0) if name == STREAM else os.open(name, os.O_RDONLY)
+        header, body = message.split(message.without_cr(message.chunks(fd)))
+        has_cr = message.has_cr(fd) and not saved_message.has_crlf(fd)
+    elif "/" in name:
+        raise RequestTrouble(f"{name} is not a file")
+    else:
+        header = explain_signing.header_of(key_places.checked_domain(name.rpartition("@")[2]))
+    explain_signing.load()
+    first, on = check_installation.signing_state(host)
+    with account.signers_eyes() as seen:
+        lines, signs = explain_signing.why(header, body, has_cr, os.fsencode(options.sender),
+                                           host.settings)
+    if not seen:
+        lines.append("(files as this user sees them: only root can see them as qmail-remote does)")
+    print("\n".join(map(visible, [first, *lines])))
+    return 0 if signs and on is not False else 1

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+"""Signs, verifies and makes keys with OpenSSL's libcrypto, versions 1.1.1 to 4.
+
+Importing this module raises ImportError if libcrypto can't be bound.
+"""
+
+from ..c_library import (
+    Library, addressof, byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p,
+    create_string_buffer,
+)
+from ..errors import CryptoTrouble, KeyTrouble
+
+SONAMES = ("libcrypto.so.3", "libcrypto.so.4", "libcrypto.so.1.1", "libcrypto.so",
+           "libcrypto.3.dylib", "libcrypto.1.1.dylib")
+
+# Numbers of object identifiers, obj_mac.h.
+NID_RSA = 6
+NID_ED25519 = 1087
+
+ED25519_LENGTH = 32         # bytes of a public key
+LONGEST_PEM = 16384         # bytes; enough for an RSA key of 8192 bits
+
+# crypto.h: no error strings, no table of ciphers by name.  Each delivery would build
+# them, and none uses them.  (The table of digests is kept, because without it hashlib's
+# objects lose their names, which dkimpy reads.)
+LESS_AT_START = 0x01 | 0x10
+
+OWNED = c_void_p        # a pointer that the caller frees
+REFERENCE = c_void_p    # a result of byref()
+
+
+def bind():
+    """Returns libcrypto, with the prototypes of the functions that are used.
+
+    Raises ImportError.
+    """
+    for name in SONAMES:
+        try:
+            library = declare(Library(name))
+            library.OPENSSL_init_crypto(LESS_AT_START, None)
+            return library
+        except (OSError, AttributeError):
+            continue
+    raise ImportError("libcrypto can't be bound")
+
+
+def declare(library):
+    """Sets the prototypes of a Library and returns it.  Raises AttributeError if it lacks one."""
+    for result, name, *arguments in (
+            (c_int, "OPENSSL_init_crypto", c_uint64, c_void_p),
+            (c_char_p, "OpenSSL_version", c_int),
+            (OWNED, "BIO_new_mem_buf", c_char_p, c_int),
+            (OWNED, "BIO_new", c_void_p),
+            (c_void_p, "BIO_s_mem"),
+            (c_int, "BIO_read", c_void_p, c_char_p, c_int),
+            (c_int, "BIO_free", c_void_p),
+            (OWNED, "PEM_read_bio_PrivateKey", c_void_p, c_void_p, c_void_p, c_char_p),
+            (c_int, "PEM_write_bio_PrivateKey", c_void_p, c_void_p, c_void_p, c_void_p, c_int,
+             c_void_p, c_void_p),
+            (c_int, "i2d_PUBKEY", c_void_p, REFERENCE),
+            (c_int, "EVP_PKEY_get_raw_public_key", c_void_p, c_char_p, REFERENCE),
+            (OWNED, "EVP_PKEY_new_raw_private_key", c_int, c_void_p, c_char_p, c_size_t),
+            (OWNED, "EVP_PKEY_new_raw_public_key", c_int, c_void_p, c_char_p, c_size_t),
+            (OWNED, "EVP_PKEY_CTX_new", c_void_p, c_void_p),
+            (OWNED, "EVP_PKEY_CTX_new_id", c_int, c_void_p),
+            (None, "EVP_PKEY_CTX_free", c_void_p),
+            (c_int, "EVP_PKEY_CTX_ctrl_str", c_void_p, c_char_p, c_char_p),
+            (c_int, "EVP_PKEY_keygen_init", c_void_p),
+            (c_int, "EVP_PKEY_keygen", c_void_p, REFERENCE),
+            (None, "EVP_PKEY_free", c_void_p),
+            (c_int, "EVP_PKEY_sign_init", c_void_p),
+            (c_int, "EVP_PKEY_sign", c_void_p, c_char_p, REFERENCE, c_char_p, c_size_t),
+            (c_int, "EVP_PKEY_verify_init", c_void_p),
+            (c_int, "EVP_PKEY_verify", c_void_p, c_char_p, c_size_t, c_char_p, c_size_t),
+            (OWNED, "EVP_MD_CTX_new"),
+            (None, "EVP_MD_CTX_free", c_void_p),
+            (c_int, "EVP_DigestSignInit", c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),
+            (c_int, "EVP_DigestSign", c_void_p, c_char_p, REFERENCE, c_char_p, c_size_t),
+            (c_int, "EVP_DigestVerifyInit", c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),
+            (c_int, "EVP_DigestVerify", c_void_p, c_char_p, c_size_t, c_char_p, c_size_t)):
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+    # OpenSSL 3 renamed these two functions; its old names are macros.
+    for name, old_name in (("EVP_PKEY_get_id", "EVP_PKEY_id"),
+                           ("EVP_PKEY_get_bits", "EVP_PKEY_bits")):
+        function = getattr(library, name if hasattr(library, name) else old_name)
+        function.restype = c_int
+        function.argtypes = [c_void_p]
+        setattr(library, name, function)
+    return library
+
+
+libcrypto = bind()
+
+
+class Key:
+    """A key, an EVP_PKEY that it owns.  algorithm: "rsa" or "ed25519"; bits: its size
+
+    pointer: int.  Raises KeyTrouble for another algorithm.
+    """
+
+    def __init__(self, pointer):
+        self.pointer = pointer
+        self.bits = libcrypto.EVP_PKEY_get_bits(pointer)
+        number = libcrypto.EVP_PKEY_get_id(pointer)
+        self.algorithm = {NID_RSA: "rsa", NID_ED25519: "ed25519"}.get(number)
+        if self.algorithm is None:
+            raise KeyTrouble("the key is neither RSA nor Ed25519")
+
+    def __del__(self, free=libcrypto.EVP_PKEY_free):    # bound: at exit the module may be gone
+        free(self.pointer)
+
+    def sign(self, data):
+        """Returns the signature of data (bytes).  Raises CryptoTrouble.
+
+        RSA pads data, a DigestInfo, by PKCS #1 v1.5 (RFC 8017 section 9.2); Ed25519
+        signs data itself.
+        """
+        if self.algorithm == "rsa":
+            new, start, sign, free = (self.key_context, libcrypto.EVP_PKEY_sign_init,
+                                      libcrypto.EVP_PKEY_sign, libcrypto.EVP_PKEY_CTX_free)
+        else:
+            new, start, sign, free = (libcrypto.EVP_MD_CTX_new, self.digest_sign_init,
+                                      libcrypto.EVP_DigestSign, libcrypto.EVP_MD_CTX_free)
+        room = max(self.bits // 8 + 1, 64)
+        signature = create_string_buffer(room)
+        length = c_size_t(room)
+        context = new()
+        try:
+            if (not context or start(context) != 1
+                    or sign(context, signature, byref(length), data, len(data)) != 1):
+                raise CryptoTrouble("OpenSSL refuses to sign with this key")
+        finally:
+            free(context)
+        return signature.raw[:length.value]
+
+    def verify(self, signature, data):
+        """Returns whether a signature of data is valid for the public half of the key.
+
+        Both are bytes, as in sign().  Raises CryptoTrouble.
+        """
+        if self.algorithm == "rsa":
+            new, start, verify, free = (self.key_context, libcrypto.EVP_PKEY_verify_init,
+                                        libcrypto.EVP_PKEY_verify, libcrypto.EVP_PKEY_CTX_free)
+        else:
+            new, start, verify, free = (libcrypto.EVP_MD_CTX_new, self.digest_verify_init,
+                                        libcrypto.EVP_DigestVerify, libcrypto.EVP_MD_CTX_free)
+        context = new()
+        try:
+            if not context or start(context) != 1:
+                raise CryptoTrouble("OpenSSL can't verify with this key")
+            return verify(context, signature, len(signature), data, len(data)) == 1
+        finally:
+            free(context)
+
+    def public_key(self):
+        """Returns the public half: RSA as SubjectPublicKeyInfo in DER, Ed25519 raw.
+
+        Raises CryptoTrouble.
+        """
+        if self.algorithm == "rsa":
+            length = libcrypto.i2d_PUBKEY(self.pointer, None)
+            public = create_string_buffer(max(length, 1))
+            written = libcrypto.i2d_PUBKEY(self.pointer, byref(c_void_p(addressof(public))))
+        else:
+            room = c_size_t(ED25519_LENGTH)
+            public = create_string_buffer(ED25519_LENGTH)
+            written = libcrypto.EVP_PKEY_get_raw_public_key(self.pointer, public, byref(room))
+        if written <= 0:
+            raise CryptoTrouble("OpenSSL can't give the public half of this key")
+        return public.raw
+
+    def pem(self):
+        """Returns the private key as unencrypted PKCS #8 PEM (bytes).  Raises CryptoTrouble."""
+        bio = libcrypto.BIO_new(libcrypto.BIO_s_mem())
+        text = create_string_buffer(LONGEST_PEM)
+        try:
+            if not bio or libcrypto.PEM_write_bio_PrivateKey(
+                    bio, self.pointer, None, None, 0, None, None) != 1:
+                raise CryptoTrouble("OpenSSL can't write this key")
+            length = libcrypto.BIO_read(bio, text, LONGEST_PEM)
+            return text.raw[:length]
+        finally:
+            libcrypto.BIO_free(bio)
+
+    def key_context(self):
+        return libcrypto.EVP_PKEY_CTX_new(self.pointer, None)
+
+    def digest_sign_init(self, context):
+        return libcrypto.EVP_DigestSignInit(context, None, None, None, self.pointer)
+
+    def digest_verify_init(self, context):
+        return libcrypto.EVP_DigestVerifyInit(context, None, None, None, self.pointer)
+
+
+def key_from_pem(pem):
+    """Returns the Key in PEM bytes.  Raises KeyTrouble."""
+    bio = libcrypto.BIO_new_mem_buf(pem, len(pem))
+    if not bio:
+        raise MemoryError
+    # The last argument is an empty passphrase: without one, OpenSSL would ask on the
+    # terminal for the passphrase of an encrypted key.
+    pointer = libcrypto.PEM_read_bio_PrivateKey(bio, None, None, b"")
+    libcrypto.BIO_free(bio)
+    if not pointer:
+        raise KeyTrouble("not a private key that OpenSSL can read (damaged or encrypted?)")
+    return Key(pointer)
+
+
+def key_from_seed(seed):
+    """Returns the Key of the 32 bytes of an Ed25519 seed.  Raises KeyTrouble."""
+    pointer = libcrypto.EVP_PKEY_new_raw_private_key(NID_ED25519, None, seed, len(seed))
+    if not pointer:
+        raise KeyTrouble("OpenSSL can't use this Ed25519 seed")
+    return Key(pointer)
+
+
+def key_from_public(public_key):
+    """Returns a Key that only verifies, of an Ed25519 public key (32 bytes).
+
+    Raises CryptoTrouble.
+    """
+    pointer = libcrypto.EVP_PKEY_new_raw_public_key(NID_ED25519, None, public_key,
+                                                    len(public_key))
+    if not pointer:
+        raise CryptoTrouble("OpenSSL can't make an Ed25519 key")
+    return Key(pointer)
+
+
+def generate(algorithm, bits):
+    """Returns a new Key.  algorithm: "rsa", of so many bits, or "ed25519"
+
+    Raises CryptoTrouble.
+    """
+    context = libcrypto.EVP_PKEY_CTX_new_id(NID_RSA if algorithm == "rsa" else NID_ED25519, None)
+    pointer = c_void_p()
+    try:
+        if (not context or libcrypto.EVP_PKEY_keygen_init(context) != 1
+                or algorithm == "rsa" and libcrypto.EVP_PKEY_CTX_ctrl_str(
+                    context, b"rsa_keygen_bits", b"%d" % bits) != 1
+                or libcrypto.EVP_PKEY_keygen(context, byref(pointer)) != 1):
+            raise CryptoTrouble("OpenSSL can't make a key")
+    finally:
+        libcrypto.EVP_PKEY_CTX_free(context)
+    return Key(pointer.value)
+
+
+def version():
+    """Returns the version text of the library."""
+    return libcrypto.OpenSSL_version(0).decode("ascii", "replace")

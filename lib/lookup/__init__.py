@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Looks up TXT records in the DNS, within a time limit."""

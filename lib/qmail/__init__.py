@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""qmail's contracts: qmail-remote, qmail-queue, qmail-rspawn and their descriptors."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The resident signer: qmail-rspawn and its signing processes."""

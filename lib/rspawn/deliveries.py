@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: MIT
+"""qmail-rspawn: reads commands on descriptor 0, writes answers to 1 (spawn.c).
+
+For each delivery, a resident process signs the message (dispatcher).  Then the
+original qmail-remote is started with the signed message on descriptor 0 and a
+pipe for its report on 1 and 2.  This program never defers a delivery that it
+has started: the message would be sent twice.
+"""
+
+import errno
+import os
+import signal
+import time
+
+from .. import maillog, process
+from ..qmail import remote as contract, spawn
+from ..settings import Settings
+from ..signing import outbound
+from .dispatcher import Signer
+from .loop import TICK, Loop
+
+
+class Delivery:
+    """A delivery in progress.
+
+    number, sender, recipient, host: as in its spawn.Command
+    message: descriptor of the queue file; None once the original is started
+    signed: the signed_messages.SignedMessage being sent; None before that
+    state: os.stat_result of the queue file
+    process_id: of the original; None before it is started
+    wait_status: of the original, as os.waitpid() gives it
+    report, report_end: descriptors of the pipe, for reading and for writing
+    output: bytes read from the pipe so far
+    """
+
+    __slots__ = ("number", "sender", "recipient", "host", "message", "signed", "state",
+                 "process_id", "wait_status", "report", "report_end", "output")
+
+    def __init__(self, command, message, state):
+        self.number = command.number
+        self.sender = command.sender
+        self.recipient = command.recipient
+        self.host = command.host
+        self.message = message
+        self.signed = None
+        self.state = state
+        self.process_id = None
+        self.wait_status = None
+        self.report = None
+        self.report_end = None
+        self.output = bytearray()
+
+
+class Rspawn:
+    """The program.  concurrency: number of deliveries at once, 1 to 255.
+
+    The current directory must be queue/mess, which belongs to qmailq.
+    """
+
+    def __init__(self, concurrency):
+        self.concurrency = concurrency
+        self.owner = os.stat(".").st_uid
+        self.settings = Settings(os.environ)
+        self.blocked = {signal.SIGCHLD, *signal.pthread_sigmask(signal.SIG_UNBLOCK,
+                                                                [signal.SIGCHLD])}
+        passes = process.passes(os.environ, contract.PASSES)
+        self.environment = dict(os.environ, **{contract.PASSES: str(passes + 1)})
+        self.commands = spawn.CommandReader()
+        self.deliveries = {}        # number: Delivery
+        self.started = {}           # process id: Delivery
+        self.reading = True
+        self.writing = True
+        self.loop = Loop()
+        self.signer = Signer(self.start, self.give_up, self.loop.watch, self.loop.unwatch)
+        self.kept = self.signer.kept
+
+    def run(self):
+        """Works until descriptor 0 is at its end and all deliveries are answered.
+
+        An exception that belongs to no delivery ends it sooner: deliveries that
+        were started are waited for, the others deferred, and it is raised again.
+        """
+        self.loop.watch_children(self.reap)
+        self.write(bytes((self.concurrency,)))
+        self.loop.watch(0, self.read_commands)
+        try:
+            self.work()
+        except Exception as trouble:
+            self.wind_down(spawn.deferral(spawn.trouble_text(trouble)))
+            raise
+
+    def work(self):
+        next_tick = 0.0
+        while self.reading or self.deliveries:
+            self.loop.turn(self.is_busy())
+            if time.monotonic() >= next_tick:
+                self.reap()
+                self.signer.tick()
+                next_tick = time.monotonic() + TICK
+
+    def wind_down(self, words):
+        """Waits for the deliveries that were started; answers the others with words."""
+        watched = {self.loop.wake}
+        for delivery in list(self.deliveries.values()):
+            if delivery.process_id is None:
+                self.give_up(delivery, words)
+            else:
+                watched.add(delivery.report)
+        for descriptor in self.loop.callbacks.keys() - watched:
+            self.loop.unwatch(descriptor)
+        while self.deliveries:
+            self.loop.turn(self.is_busy())
+            self.reap()
+
+    def is_busy(self):
+        return bool(self.started) or self.signer.is_busy()
+
+    def read_commands(self):
+        try:
+            data = os.read(0, spawn.READ_AT_ONCE)
+        except OSError:
+            data = b""
+        if not data:
+            self.reading = False
+            self.loop.unwatch(0)
+        for command in self.commands.feed(data):
+            self.accept(command)
+
+    def accept(self, command):
+        """Checks a spawn.Command and begins its delivery, or answers why not."""
+        flaw = spawn.command_flaw(command, self.concurrency,
+                                  command.number in self.deliveries)
+        if not flaw:
+            message, state, flaw = self.open_message(command.name)
+        if flaw:
+            self.answer(command.number, flaw)
+            return
+        delivery = self.deliveries[command.number] = Delivery(command, message, state)
+        self.signer.sign(delivery)
+
+    def open_message(self, name):
+        """Opens a queue file by its name (bytes).
+
+        Returns (descriptor, os.stat_result, b"") or, if the file is refused,
+        (None, None, the answer's words).
+        """
+        try:
+            message = self.kept.with_room(
+                lambda: os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError:
+            return None, None, spawn.UNABLE_TO_OPEN
+        try:
+            state = os.fstat(message)
+            flaw = spawn.message_flaw(state, self.owner)
+        except OSError:
+            flaw = spawn.UNABLE_TO_FSTAT
+        if flaw:
+            process.close(message)
+            return None, None, flaw
+        return message, state, b""
+
+    def start(self, delivery, signed):
+        """Starts the original for a Delivery with its SignedMessage, or gives it up."""
+        try:
+            path = self.kept.with_room(lambda: self.settings.path("DKREMOTE"), signed)
+            outbound.log(signed.remarks, [os.fsdecode(part) for part in
+                                          (delivery.host, delivery.sender, delivery.recipient)])
+            message = self.kept.with_room(lambda: os.dup(delivery.message) if signed.copy is None
+                                          else signed.open_copy(), signed)
+        except Exception as trouble:
+            self.give_up(delivery, spawn.deferral(spawn.trouble_text(trouble)))
+            return
+        try:
+            self.start_original(path, delivery, message)
+        finally:
+            process.close(message)
+        if delivery.process_id is not None:
+            delivery.signed = signed
+            self.kept.begun(signed)
+
+    def start_original(self, path, delivery, message):
+        try:
+            delivery.report, delivery.report_end = self.kept.with_room(os.pipe)
+            os.set_blocking(delivery.report, False)
+        except OSError:
+            self.give_up(delivery, spawn.UNABLE_TO_PIPE)
+            return
+        self.loop.watch(delivery.report, lambda: self.read_report(delivery))
+        try:
+            # As for the children of spawn.c, SIGCHLD is blocked and SIGPIPE ignored.  Python
+            # ignores SIGPIPE at its start, and SIGXFSZ as well.
+            delivery.process_id = self.kept.with_room(lambda: os.posix_spawn(
+                path, [b"qmail-remote", delivery.host, delivery.sender, delivery.recipient],
+                self.environment, setsigmask=self.blocked, setsigdef=[signal.SIGXFSZ],
+                file_actions=[(os.POSIX_SPAWN_DUP2, message, 0),
+                              (os.POSIX_SPAWN_DUP2, delivery.report_end, 1),
+                              (os.POSIX_SPAWN_DUP2, delivery.report_end, 2)]))
+        except OSError as error:
+            self.give_up(delivery, words_for_start(path, error))
+            return
+        except ValueError as error:     # a NUL in DKREMOTE
+            self.give_up(delivery, spawn.deferral(spawn.trouble_text(error)))
+            return
+        self.started[delivery.process_id] = delivery
+        process.close(delivery.message)
+        delivery.message = None
+
+    def reap(self):
+        """Collects the exit status of each child that has ended."""
+        while True:
+            try:
+                process_id, wait_status = os.waitpid(-1, os.WNOHANG)
+            except OSError:
+                return      # no children
+            if not process_id:
+                return
+            delivery = self.started.pop(process_id, None)
+            if delivery is None:
+                self.signer.ended(process_id)
+                continue
+            delivery.wait_status = wait_status
+            # Not before now, so that the report can't end before its writer has.
+            process.close(delivery.report_end)
+            delivery.report_end = None
+
+    def read_report(self, delivery):
+        try:
+            data = os.read(delivery.report, 65536)
+        except OSError:
+            return
+        if data:
+            delivery.output += data
+            return
+        words = spawn.report(delivery.wait_status, bytes(delivery.output))
+        self.forget(delivery)
+        self.answer(delivery.number, words)
+
+    def give_up(self, delivery, words):
+        """Answers a delivery that was not started, and logs the answer's words."""
+        self.forget(delivery)
+        self.answer(delivery.number, words)
+        text = words[1:-1].decode().removeprefix(spawn.DEFERRAL[1:].decode())
+        maillog.warn(("deferred: " if words[:1] == b"Z" else "bounced: ") + text)
+
+    def forget(self, delivery):
+        """Closes the descriptors of a delivery and removes it."""
+        self.loop.unwatch(delivery.report)
+        process.close(delivery.message, delivery.report, delivery.report_end)
+        if delivery.signed is not None:
+            self.kept.ended(delivery.signed)
+        del self.deliveries[delivery.number]
+
+    def answer(self, number, words):
+        self.write(spawn.answer(number, words))
+
+    def write(self, data):
+        """Writes bytes to qmail-send.
+
+        After an error qmail-send is gone: the deliveries go on, without answers.
+        """
+        while data and self.writing:
+            try:
+                data = data[os.write(1, data):]
+            except OSError:
+                self.writing = False
+                os.dup2(0, 1)       # closes 1, but no other file can get the number
+
+
+def words_for_start(path, error):
+    """Returns the answer's words (bytes) for an OSError of posix_spawn().
+
+    path: the program that was to run, str
+    """
+    if error.errno == errno.E2BIG:
+        return spawn.UNABLE_TO_RUN_EVER    # the addresses will be too long next time as well
+    if error.errno in (errno.EAGAIN, errno.ENOMEM):
+        return spawn.UNABLE_TO_FORK
+    return spawn.deferral(
+        f"unable to run {path}: {error.strerror}; DKREMOTE must be the original qmail-remote")
+
+
+def clean_timeouts():
+    """Clears the table of hosts that timed out, as tcpto_clean.c does; errors are ignored."""
+    try:
+        table = os.open("../lock/tcpto", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(table, bytes(1024))
+    except OSError:
+        pass
+    finally:
+        process.close(table)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""Worker processes that serve the connections to one listening socket.
+
+A connection that crashes its worker, or takes too long, ends only that worker, which is
+replaced.  The parent serves no connections, so it survives.
+
+After TERM, all processes exit once the current connections are served.  After HUP, new
+workers replace all others, which exit as they become idle.
+"""
+
+import os
+import resource
+import signal
+import socket
+import struct
+import time
+
+from .. import maillog
+from ..errors import Trouble
+from ..growth import Growth
+
+SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+
+LONGEST = 3             # seconds of real time that a connection may take
+MEMORY = 256 * 1024 * 1024  # bytes of address space; see restrict()
+MOST_CONNECTIONS = 10_000   # of one worker, which limits leaks
+IDLE = 5                # seconds after which an idle worker checks that its parent lives
+PAUSE = 0.1             # seconds before a worker that failed is replaced
+
+
+class Leave(Exception):
+    """Raised in an idle worker that has been told to exit."""
+
+
+class Workers:
+    """The workers of a listening socket.
+
+    number: how many to keep running
+    prepare: function that loads what workers need, and returns a function that serves a
+        connected socket; called at once, and after HUP.  May raise Trouble
+    """
+
+    def __init__(self, listening, number, prepare):
+        self.listening = listening
+        self.number = number
+        self.prepare = prepare
+        self.serve = prepare()
+        self.serving = set()    # process numbers of the workers
+        self.leaving = set()    # of those that have been told to exit
+
+    def run(self):
+        """Runs the workers until TERM.  Raises Trouble if no worker can be started."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        # A supervisor may have it ignored; then no signal would report the end of a worker.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.fill()
+        maillog.tell(f"{self.number} workers are ready")
+        while True:
+            number = signal.sigwait(SIGNALS)
+            if number == signal.SIGCHLD:
+                self.collect()
+                self.fill()
+            elif number == signal.SIGHUP:
+                self.renew()
+            else:
+                break
+        self.listening.close()  # clients that wait there are told so
+        self.dismiss()
+        while self.leaving:
+            self.forget(*os.waitpid(-1, 0))
+
+    def renew(self):
+        """Replaces the workers by new ones, with the settings as they are now."""
+        try:
+            self.serve = self.prepare()
+        except Trouble as trouble:
+            maillog.tell(f"nothing is changed: {trouble}")
+            return
+        self.dismiss()
+        self.fill()
+        maillog.tell("settings are read again")
+
+    def dismiss(self):
+        for process in self.serving:
+            os.kill(process, signal.SIGTERM)
+        self.leaving |= self.serving
+        self.serving = set()
+
+    def collect(self):
+        """Removes the workers that have exited."""
+        while self.serving | self.leaving:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if not process:
+                return
+            self.forget(process, status)
+
+    def forget(self, process, status):
+        code = os.waitstatus_to_exitcode(status)
+        if code:
+            maillog.tell(f"worker {process} "
+                         + (f"was killed by signal {-code}" if code < 0 else "failed"))
+            if process in self.serving:
+                time.sleep(PAUSE)
+        self.serving.discard(process)
+        self.leaving.discard(process)
+
+    def fill(self):
+        while len(self.serving) < self.number:
+            try:
+                process = os.fork()
+            except OSError as error:
+                raise Trouble(f"unable to start a worker: {error.strerror}") from error
+            if not process:
+                work_and_exit(self.listening, self.serve)
+            self.serving.add(process)
+
+
+def work_and_exit(listening, serve):
+    """Runs a worker in this process, and exits."""
+    code = 1
+    try:
+        restrict()
+        work(listening, serve)
+        code = 0
+    except BaseException as trouble:    # the only place that handles a worker's errors
+        maillog.tell(f"worker {os.getpid()}: {type(trouble).__name__}: {trouble}")
+    finally:
+        os._exit(code)
+
+
+def restrict():
+    """Limits this process to the resources that a connection needs.
+
+    The limit on memory applies to address space, so it includes the libraries: 30 MiB.
+    A header of 1 MB with the most fields takes 110 MiB.
+    """
+    for limit, value in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CORE, 0),
+                         (resource.RLIMIT_NPROC, 0), (resource.RLIMIT_NOFILE, 32)):
+        _, most = resource.getrlimit(limit)
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
+        resource.setrlimit(limit, (value, value))
+
+
+def work(listening, serve):
+    """Serves one connection after the other, until told to exit or grown too large."""
+    parent = os.getppid()
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)       # whatever the parent inherited
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM,))
+    # A timeout of accept() itself, not poll(): the kernel wakes only one process in accept(),
+    # but all in poll().
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", IDLE, 0))
+    growth = Growth()
+    for _ in range(MOST_CONNECTIONS):
+        try:
+            connection = next_connection(listening, parent)
+        except Leave:
+            return
+        # SIGALRM kills the worker, whatever it is doing.
+        signal.setitimer(signal.ITIMER_REAL, LONGEST)
+        with connection:
+            serve(connection)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if growth.is_too_much():
+            return
+
+
+def next_connection(listening, parent):
+    """Returns the next connected socket.  Raises Leave after TERM, or if the parent is gone."""
+    while os.getppid() == parent:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+        try:
+            return listening.accept()[0]
+        except BlockingIOError:     # IDLE seconds have passed
+            pass
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    raise Leave
+
+
+def leave(number, frame):
+    raise Leave

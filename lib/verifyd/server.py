@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""Verifies messages for qmail_qfilter_verify.py, in a process that has all slow imports loaded.
+
+It answers only if the result is certain.  If the DNS does not answer at once, or the
+descriptor is not that of a usable message, it closes the connection without an answer,
+and the client verifies on its own, with more time.  Only the client writes to the mail.
+"""
+
+import array
+import encodings.idna
+import encodings.punycode       # noqa: F401
+import os
+import socket
+import stat
+import syslog       # noqa: F401 (what maillog imports late)
+import time
+
+# Other programs import some of these only for messages that need them.  Here all are imported
+# at the start, because the workers may run as a user that can't read the packages.
+from .. import crypto, maillog
+from ..lookup import budget, cache
+from ..mail import message
+from ..verifying import examination, exchange, inbound
+from ..verifying import body_hash, dkim, domainkeys, policy      # noqa: F401
+from ..verifying.exchange import LARGEST_MESSAGE, PATIENCE, NoAnswer
+
+DNS_SECONDS = 0.8 * PATIENCE    # for all look-ups of one message; the client must get the answer
+
+
+class ResidentVerifier:
+    """Serves connections, one at a time.
+
+    addresses: the value of DNSCACHEIP (str); workers: number of processes that share this
+    Raises SettingTrouble, CryptoTrouble, ImportError, OSError.
+    """
+
+    def __init__(self, addresses, workers=1):
+        crypto.backend()        # loads the library for Ed25519
+        self.cache = cache.KeyCache(budget.resolver(addresses, whole=True),
+                                    turns=cache.Turns(max(workers - 1, 1)))
+
+    def serve(self, connection):
+        """Answers the request on a connected socket if it can, and logs the outcome."""
+        connection.settimeout(PATIENCE)
+        started = time.monotonic()
+        try:
+            said = self.answer(connection)
+        except NoAnswer as reason:
+            said = f"no answer: {reason}"
+        except OSError as error:
+            said = f"no answer: {error.strerror or error}"
+        maillog.tell(f"{said}; {time.monotonic() - started:.3f} s")
+
+    def answer(self, connection):
+        """Answers a request, and returns the words to log.  Raises NoAnswer, OSError."""
+        terms, fd = received(connection)
+        connection.setblocking(False)   # an answer is small: it fits, or the client has gone
+        try:
+            check(fd)
+            if is_closed(connection):
+                raise NoAnswer("it came too late")
+            dns = budget.Lookups("", DNS_SECONDS, self.cache)
+            header, body = message.split(message.chunks(fd))
+            examined = examination.examine(header, body, terms, certain(dns), int(time.time()))
+            if any(result.status == "temperror" for result in examined.results):
+                raise NoAnswer("there is no result now")
+            size = os.fstat(fd).st_size
+        finally:
+            os.close(fd)
+        report = inbound.reported(examined, header, terms.authserv_id, dns.spent)
+        connection.send(exchange.answer(report))
+        trial = "trial: " if terms.authserv_id == exchange.TRIAL else ""
+        return f"{trial}{report.letter}, {size} bytes, dns {dns.spent:.3f} s"
+
+
+def certain(dns):
+    """Returns a look-up function like dns.txt() that raises NoAnswer for a temporary answer.
+
+    dns: budget.Lookups
+    """
+    def lookup(name):
+        answer = dns.txt(name)
+        if answer.status == "temporary":
+            raise NoAnswer(f"{name.decode('ascii')}: {answer.reason}")
+        return answer
+    return lookup
+
+
+def received(connection):
+    """Receives a request: (report.Terms, descriptor).  Raises NoAnswer, OSError."""
+    packet, parts, flags, _ = connection.recvmsg(
+        exchange.LONGEST_REQUEST, socket.CMSG_SPACE(array.array("i").itemsize),
+        socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    for level, kind, data in parts:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
+    try:
+        terms = exchange.terms_in(packet)
+        if len(fds) != 1 or flags & socket.MSG_CTRUNC:
+            raise NoAnswer("not one descriptor")
+        return terms, fds.pop()
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def check(fd):
+    """Raises NoAnswer unless fd is a regular file of at most LARGEST_MESSAGE bytes."""
+    state = os.fstat(fd)
+    if not stat.S_ISREG(state.st_mode):
+        raise NoAnswer("not a regular file")
+    if state.st_size > LARGEST_MESSAGE:
+        raise NoAnswer(f"{state.st_size} bytes are too large")
+
+
+def is_closed(connection):
+    """Returns whether the client has closed the connection, which must not block."""
+    try:
+        return not connection.recv(1)
+    except BlockingIOError:
+        return False

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Verifies one message on its way in."""

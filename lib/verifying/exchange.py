@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""The protocol between the verifier and its resident server, over a Unix socket.
+
+One packet goes each way.  The request has the terms, and the descriptor of the message,
+opened read-only.  The answer is a Report; report_in() accepts no header fields but the
+two that we write, whoever sent it.  Any error means no answer, and the client knows
+that within a second.
+"""
+
+import posix
+import sys
+import time
+
+from ..settings import LETTERS
+from .report import Report, Terms
+
+VERSION = b"1"          # others are not understood, since an upgrade restarts the server
+
+PATIENCE = 1.0          # seconds to wait for an answer
+LARGEST_MESSAGE = 8 * 1024 * 1024   # bytes; beyond, the start of Python hardly matters
+LONGEST_REQUEST = 512   # bytes
+LONGEST_ANSWER = 32768
+PEER_CREDENTIALS = 12   # bytes: numbers of process, user and group; linux/socket.h
+
+# The authserv-id in the requests of qmail-dk check.  No host has it (RFC 2606 section 2).
+TRIAL = b"check.invalid"
+
+DIGITS = b"0123456789"
+NAME = bytes(c for c in range(128) if chr(c).isalnum()) + b"-_."
+STATUS = bytes(range(ord("a"), ord("z") + 1)) + b" ()"
+PRINTABLE = bytes(range(0x20, 0x7f))
+
+# Every field from outside that pretends to be ours contains one of these names.
+FIRST, LAST = b"Authentication-Results: ", b"DomainKey-Status: "
+REMOVABLE = (b"authentication-results", b"domainkey-status")
+
+
+class NoAnswer(Exception):
+    """There is no usable answer; the text says why, for the log."""
+
+
+def is_there(path, fd):
+    """Returns whether there is a server that accepts messages as large as that of fd.
+
+    path: of its socket (str).  Returns True if path can't be examined; ask() then gives
+    the reason.  Raises OSError.
+    """
+    if not path.startswith("/") or posix.fstat(fd).st_size > LARGEST_MESSAGE:
+        return False
+    try:
+        posix.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def ask(path, fd, header, terms):
+    """Returns the Report of the server.  Raises NoAnswer.
+
+    path: of its socket (str); fd: of the message; header: its message.Header
+    terms: Terms
+    """
+    try:
+        packet = exchange(path, fd, request(terms))
+    except OSError as error:
+        raise NoAnswer(error.strerror or str(error)) from error
+    if not packet:
+        raise NoAnswer("none was given")
+    return report_in(packet, header, terms)
+
+
+def exchange(path, fd, packet):
+    """Sends packet and the message of fd; returns the answering packet, b"" for none.
+
+    Raises OSError, NoAnswer.
+    """
+    import _socket      # cheap, while socket costs 14 ms
+    until = time.monotonic() + PATIENCE
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        # With a timeout, connect() fails at once if too many connections wait already.
+        connection.settimeout(PATIENCE)
+        connection.connect(path)
+        check_owner(connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED,
+                                          PEER_CREDENTIALS))
+        readable = read_only(fd)
+        try:
+            connection.sendmsg([packet], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS,
+                                           readable.to_bytes(4, sys.byteorder))])
+        finally:
+            posix.close(readable)
+        connection.settimeout(max(until - time.monotonic(), 0.001))
+        return connection.recv(LONGEST_ANSWER)
+    finally:
+        connection.close()
+
+
+def check_owner(credentials):
+    """Raises NoAnswer unless root, as intended, or our own user started the server.
+
+    Any user who may write to a directory above the socket's could have put another
+    server there.  credentials: of the listener, struct ucred of unix(7) (bytes)
+    """
+    user = int.from_bytes(credentials[4:8], sys.byteorder)
+    if user not in (0, posix.geteuid()):
+        raise NoAnswer(f"the server is that of user number {user}")
+
+
+def read_only(fd):
+    """Returns a new read-only descriptor for the file of fd: the server can't change the message.
+
+    Raises OSError, also if there is no /proc.
+    """
+    return posix.open(f"/proc/self/fd/{fd}", posix.O_RDONLY | posix.O_CLOEXEC)
+
+
+def request(terms):
+    """Returns the request packet (bytes) for Terms."""
+    return b"%b %d %d %b\n" % (VERSION, terms.least_rsa_bits, terms.dkpolicy, terms.authserv_id)
+
+
+def terms_in(packet):
+    """Returns the Terms in a request.  Raises NoAnswer."""
+    words = packet.split(b" ")
+    if (len(words) != 4 or words[0] != VERSION or words[2] not in (b"0", b"1")
+            or not words[3].endswith(b"\n") or words[3][:-1].translate(None, NAME)):
+        raise NoAnswer("not a request of this version")
+    return Terms(number(words[1]), words[2] == b"1", words[3][:-1])
+
+
+def answer(report):
+    """Returns the answer packet (bytes) for a Report.  Raises NoAnswer if it would be too long."""
+    removed = b" ".join(b"%d" % index for index in sorted(report.removed))
+    packet = b"\n".join((VERSION + b" " + report.letter.encode(), removed,
+                         " ".join(report.domains).encode(), report.words.encode(), report.fields))
+    if len(packet) > LONGEST_ANSWER:
+        raise NoAnswer("too much to say")
+    return packet
+
+
+def report_in(packet, header, terms):
+    """Returns the Report in an answer.  Raises NoAnswer.
+
+    header: message.Header of the message; terms: Terms of the request
+    """
+    parts = packet.split(b"\n", 4)
+    if len(parts) != 5 or packet.translate(None, PRINTABLE + b"\n"):
+        raise NoAnswer("not an answer")
+    verdict, removed, domains, words, fields = parts
+    version, _, letter = verdict.partition(b" ")
+    if version != VERSION or len(letter) != 1 or letter not in LETTERS.encode():
+        raise NoAnswer("not an answer of this version")
+    check_fields(fields, terms.authserv_id)
+    indexes = frozenset(number(index) for index in removed.split())
+    for index in indexes:
+        if index >= len(header.fields) or not any(
+                name in header.fields[index][1].lower() for name in REMOVABLE):
+            raise NoAnswer("it would remove what is not ours")
+    return Report(letter.decode(), words.decode(), domains.decode().split(), fields, indexes)
+
+
+def check_fields(fields, authserv_id):
+    """Raises NoAnswer unless bytes are an Authentication-Results and a DomainKey-Status field."""
+    first, *folded = fields.split(b"\n")
+    end = folded[-2:]
+    if (first != FIRST + authserv_id + b";" or len(end) != 2 or end[1]
+            or not end[0].startswith(LAST) or end[0][len(LAST):].translate(None, STATUS)
+            or not all(line.startswith(b" ") and line.strip() for line in folded[:-2])):
+        raise NoAnswer("it has other header fields than ours")
+
+
+def number(digits):
+    """Returns the int of one to nine digits (bytes).  Raises NoAnswer."""
+    if not digits or len(digits) > 9 or digits.translate(None, DIGITS):
+        raise NoAnswer("not a number")
+    return int(digits)

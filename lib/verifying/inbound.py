@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""Verifies one message on descriptor 0, and refuses it or passes it on."""
+
+import posix
+
+from .. import maillog
+from ..mail import message
+from ..qmail import queue, spool
+from . import annotation, exchange
+from .report import Report, Terms
+
+
+def verify(way, settings):
+    """Verifies the message.  Returns the exit code, unless this process becomes DKQUEUE.
+
+    way: of queue.way_to_run(); settings: Settings.  Raises Trouble, OSError.
+    """
+    terms = Terms(settings.number("DKRSAMIN", "bits"), settings.is_on("DKPOLICY"),
+                  settings.authserv_id())
+    seconds = settings.seconds("DKTIMEOUT")
+    large_files = settings.temporary_directory
+    original = spool.from_start(0, large_files)
+    header, body = message.split(message.chunks(original))
+    report, note = resident_report(settings["DKSERVER"], original, header, terms)
+    if report is None:
+        report = own_report(header, body, terms, settings["DNSCACHEIP"], seconds)
+
+    code = queue.verdict(settings.letters(), report.letter)
+    line = queue.log_line(way, code, report.words + note)
+    if code != queue.ACCEPTED:
+        from . import origin      # imported here so that accepted mail does not pay for it
+        end = "; " + origin.described(way, settings.environment, header)
+        maillog.tell(line[:maillog.LONGEST - len(end)] + end)
+        return queue.refuse(code, reason(report), settings)
+    size = posix.fstat(original).st_size
+    annotated = 1 if way == queue.FILTER else spool.anonymous_file(size, large_files)
+    annotation.write(annotated, report, header, original, terms.authserv_id)
+    maillog.tell(line)
+    return queue.hand_on(way, annotated, settings)
+
+
+def reason(report):
+    """Returns the reason (str), for the sender, why the message of a Report is refused."""
+    from .letters import REASONS
+    return REASONS[report.letter] + (f" ({', '.join(report.domains)})" if report.domains else "")
+
+
+def resident_report(path, fd, header, terms):
+    """Returns (the resident verifier's Report, or None; the words about that for the log).
+
+    path: of its socket; fd: of the message; header: its message.Header; terms: Terms
+    """
+    if header.too_long or not exchange.is_there(path, fd):
+        return None, ""
+    try:
+        return exchange.ask(path, fd, header, terms), "; resident"
+    except exchange.NoAnswer as reason:
+        return None, f"; no answer of {path}: {reason}"
+
+
+def own_report(header, body, terms, addresses, seconds):
+    """Verifies in this process; returns its Report.  addresses, seconds: as in budget.Lookups"""
+    import time
+    from ..lookup import budget      # the resident verifier saves this import
+    from . import examination        # and this one
+    dns = budget.Lookups(addresses, seconds)
+    examined = examination.examine(header, body, terms, dns.txt, int(time.time()))
+    return reported(examined, header, terms.authserv_id, dns.spent)
+
+
+def reported(examined, header, authserv_id, seconds):
+    """Returns the Report of an examination.Examination.
+
+    header: message.Header; authserv_id: bytes; seconds: time spent on the DNS (float)
+    """
+    from . import examination
+    words = [f"{examined.status_word} ({examined.letter})"]
+    words += [f"{result.protocol}={result.status} d={result.domain} s={result.selector}"
+              + (f" ({result.reason})" if result.reason else "")
+              for result in examined.results]
+    words.append(f"dns {seconds:.3f} s")
+    domains = dict.fromkeys(result.domain for result in examined.results if result.domain)
+    return Report(
+        examined.letter, "; ".join(words), list(domains),
+        examination.header_fields(examined, authserv_id),
+        set() if header.too_long else examination.fields_to_remove(header, authserv_id))

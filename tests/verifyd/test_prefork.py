@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: MIT
+"""Workers: what a connection does to one is nothing to the others."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import resident
+
+# Each connection says what becomes of its worker.
+SERVER = """
+import os, resource, signal, socket, sys
+sys.path.insert(0, {root!r})
+from lib import maillog
+from lib.errors import SettingTrouble
+from lib.verifyd import prefork
+prefork.LONGEST, prefork.IDLE, prefork.MOST_CONNECTIONS = {longest}, 1, {most}
+generation, grown = 0, []
+
+def serve(connection):
+    word = connection.recv(100)
+    if word == b"loop":
+        while True:
+            pass
+    elif word == b"one long step":
+        pow(3, 10 ** 9)
+    elif word == b"crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif word == b"exit":
+        os._exit(3)
+    elif word == b"raise":
+        raise ValueError("of this message")
+    elif word == b"memory":
+        bytearray((2 << 30) - 1)    # more than it may have
+    elif word == b"limits":
+        connection.send(repr([resource.getrlimit(getattr(resource, "RLIMIT_" + name))
+                              for name in ("AS", "CORE", "NPROC", "NOFILE")]).encode())
+        return
+    elif word == b"grow":
+        grown.append(b"x" * (20 << 20))
+    elif word == b"fork":
+        os.fork()
+    elif word == b"slow":
+        connection.send(b"begun")
+        connection.recv(100)
+    connection.send(b"%d %d" % (generation, os.getpid()))
+
+def prepare():
+    global generation
+    generation += 1
+    if os.path.exists({trouble!r}):
+        raise SettingTrouble("this is no setting")
+    return serve
+
+listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listening.bind({path!r})
+listening.listen(20)
+prefork.Workers(listening, {number}, prepare).run()
+"""
+
+
+class Running(resident.Place):
+    """longest: seconds for a connection, so many that a busy machine does not matter"""
+
+    def __init__(self, number=2, most=10_000, longest=120, prefix=()):
+        self.number, self.most, self.longest, self.prefix = number, most, longest, prefix
+
+    def __enter__(self):
+        super().__enter__()
+        self.trouble = self.directory + "/trouble"
+        self.log_path = self.directory + "/log"
+        code = SERVER.format(root=resident.ROOT, path=self.path, number=self.number,
+                             most=self.most, longest=self.longest, trouble=self.trouble)
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen([*self.prefix, sys.executable, "-c", code],
+                                            stderr=log)
+        resident.until_true(lambda: "are ready" in self.log())
+        return self
+
+    def log(self):
+        with open(self.log_path, encoding="ascii") as file:
+            return file.read()
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.wait()
+        super().__exit__(*exception)
+
+    def connect(self):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.settimeout(resident.LONGEST_WAIT)
+        connection.connect(self.path)
+        return connection
+
+    def say(self, word):
+        """-> the answer, b"" for none."""
+        with self.connect() as connection, contextlib.suppress(BrokenPipeError,
+                                                               ConnectionResetError):
+            connection.send(word)
+            return connection.recv(100)
+        return b""
+
+    def wait_for_answer(self, start):
+        """Waits until a connection is answered so: one that comes to a worker as it ends is not."""
+        resident.until_true(lambda: self.say(b"hello").startswith(start))
+
+    def workers(self):
+        return resident.children(self.process.pid)
+
+
+TOO_LONG = "was killed by signal 14"
+
+# word -> what the log says
+FATAL = {
+    b"loop": TOO_LONG,
+    b"one long step": TOO_LONG,
+    b"crash": "was killed by signal 11",
+    b"exit": "failed",
+    b"raise": "ValueError: of this message",
+    b"memory": "MemoryError",
+}
+
+
+@pytest.mark.parametrize("word", FATAL)
+def test_only_its_worker_goes(word):
+    with Running(longest=1 if FATAL[word] == TOO_LONG else 120) as running:
+        before = running.workers()
+        assert running.say(word) == b""
+        resident.until_true(lambda: FATAL[word] in running.log())
+        resident.until_true(lambda: len(running.workers()) == 2
+                            and len(running.workers() & before) == 1)
+        for _ in range(4):
+            running.wait_for_answer(b"1 ")
+
+
+def test_others_are_served_meanwhile():
+    with Running() as running, running.connect() as hanging:
+        hanging.send(b"slow")
+        assert hanging.recv(100) == b"begun"
+        for _ in range(20):
+            assert running.say(b"hello").startswith(b"1 ")
+        hanging.send(b"go on")
+        assert hanging.recv(100).startswith(b"1 ")
+
+
+# How it is started -> (soft, hard) limits of a worker: memory, core, processes, descriptors.
+LIMITS = {
+    (): [(256 << 20,) * 2, (0, 0), (0, 0), (32, 32)],
+    ("prlimit", "--as=209715200", "--nofile=20"): [(200 << 20,) * 2, (0, 0), (0, 0), (20, 20)],
+}
+
+
+@pytest.mark.parametrize("prefix", LIMITS)
+def test_limits(prefix):
+    """Lower ones that it was started with stay."""
+    if prefix and not shutil.which(prefix[0]):
+        pytest.skip(f"needs {prefix[0]}")
+    with Running(prefix=prefix) as running:
+        assert running.say(b"limits") == repr(LIMITS[prefix]).encode()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may have any number of processes")
+def test_no_new_processes():
+    with Running() as running:
+        assert running.say(b"fork") == b""
+        resident.until_true(lambda: "BlockingIOError" in running.log())
+
+
+def test_workers_are_renewed_now_and_then():
+    with Running(number=1, most=5) as running:
+        told = [running.say(b"hello") for _ in range(20)]
+        assert len(set(told)) == 4
+        assert "failed" not in running.log() and "killed" not in running.log()
+
+
+def test_a_worker_that_has_grown_is_renewed():
+    """What a message has left it with is given back."""
+    with Running() as running:
+        before = running.workers()
+        _, process = map(int, running.say(b"grow").split())
+        assert process in before
+        resident.until_true(lambda: process not in running.workers()
+                            and len(running.workers()) == 2)
+        running.wait_for_answer(b"1 ")
+        assert running.workers() & before
+        assert "failed" not in running.log() and "killed" not in running.log()
+
+
+SIGNALS = [signal.SIGCHLD, signal.SIGALRM, signal.SIGTERM, signal.SIGHUP]
+
+
+INHERITED = {
+    "ignored": f"[signal.signal(number, signal.SIG_IGN) for number in {list(map(int, SIGNALS))}]",
+    "blocked": f"signal.pthread_sigmask(signal.SIG_BLOCK, {list(map(int, SIGNALS))})"}
+
+
+@pytest.mark.parametrize("how", INHERITED)
+def test_signals_that_were_ignored_or_blocked_at_the_start(how):
+    """As whoever starts it may have them."""
+    prefix = [sys.executable, "-c", f"import os, signal, sys; {INHERITED[how]}; "
+              "os.execv(sys.argv[1], sys.argv[1:])"]
+    with Running(longest=1, prefix=prefix) as running:
+        for word in b"crash", b"loop":
+            before = running.workers()
+            assert running.say(word) == b""
+            resident.until_true(lambda: len(running.workers()) == 2
+                                and len(running.workers() & before) == 1)
+        running.process.send_signal(signal.SIGHUP)
+        resident.until_true(lambda: "read again" in running.log())
+        running.wait_for_answer(b"2 ")
+        running.process.terminate()
+        assert running.process.wait(resident.LONGEST_WAIT) == 0
+
+
+def test_term_finishes_what_has_begun():
+    with Running() as running, running.connect() as connection:
+        connection.send(b"slow")
+        assert connection.recv(100) == b"begun"
+        running.process.terminate()
+        resident.until_true(lambda: len(running.workers()) == 1)
+        connection.send(b"go on")
+        assert connection.recv(100).startswith(b"1 ")
+        assert running.process.wait(resident.LONGEST_WAIT) == 0
+        with pytest.raises(ConnectionRefusedError):
+            running.connect()
+
+
+def test_hangup():
+    with Running() as running, running.connect() as connection:
+        before = running.workers()
+        connection.send(b"slow")
+        assert connection.recv(100) == b"begun"
+        running.process.send_signal(signal.SIGHUP)
+        resident.until_true(lambda: "read again" in running.log())
+        running.wait_for_answer(b"2 ")
+        resident.until_true(lambda: len(running.workers() & before) == 1)
+        assert running.say(b"hello").startswith(b"2 ")
+        connection.send(b"go on")
+        assert connection.recv(100).startswith(b"1 ")
+        resident.until_true(lambda: not running.workers() & before)
+        with open(running.trouble, "wb"):
+            running.process.send_signal(signal.SIGHUP)
+        resident.until_true(lambda: "nothing is changed: this is no setting" in running.log())
+        assert running.say(b"hello").startswith(b"2 ")
+
+
+def test_workers_do_not_outlive_their_parent():
+    with Running() as running:
+        workers = running.workers()
+        assert len(workers) == 2
+        running.process.kill()
+        running.process.wait()
+        resident.until_true(lambda: not any(map(is_running, workers)))
+
+
+def is_running(process):
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
