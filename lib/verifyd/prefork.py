@@ -105,22 +105,23 @@ class Workers:
         self.leaving.discard(process)
 
     def fill(self):
+        parent = os.getpid()    # before the fork: a worker may first run after its parent's end
         while len(self.serving) < self.number:
             try:
                 process = os.fork()
             except OSError as error:
                 raise Trouble(f"unable to start a worker: {error.strerror}") from error
             if not process:
-                work_and_exit(self.listening, self.serve)
+                work_and_exit(self.listening, self.serve, parent)
             self.serving.add(process)
 
 
-def work_and_exit(listening, serve):
+def work_and_exit(listening, serve, parent):
     """Runs a worker in this process, and exits."""
     code = 1
     try:
         restrict()
-        work(listening, serve)
+        work(listening, serve, parent)
         code = 0
     except BaseException as trouble:    # the only place that handles a worker's errors
         maillog.tell(f"worker {os.getpid()}: {type(trouble).__name__}: {trouble}")
@@ -141,9 +142,11 @@ def restrict():
         resource.setrlimit(limit, (value, value))
 
 
-def work(listening, serve):
-    """Serves one connection after the other, until told to exit or grown too large."""
-    parent = os.getppid()
+def work(listening, serve, parent):
+    """Serves one connection after the other, until told to exit, grown too large, or an orphan.
+
+    parent: number of the process that forks the workers
+    """
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)       # whatever the parent inherited
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM,))

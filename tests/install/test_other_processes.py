@@ -40,6 +40,7 @@ def test_two_hosts_at_once(host):
     second = host.second()
     once = host.with_tool("cp", f"""case $2 in
         */man8/*) if mkdir '{host.directory}/once' 2>/dev/null; then
+            : >'{host.directory}/said'
             {{
                 sh '{host.checkout}/install.sh' --sign --qmail '{second.qmail}' \
                     --prefix '{second.prefix}'

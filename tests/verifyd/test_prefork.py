@@ -15,13 +15,23 @@ from tests.support import resident
 
 # Each connection says what becomes of its worker.
 SERVER = """
-import os, resource, signal, socket, sys
+import os, resource, signal, socket, sys, time
 sys.path.insert(0, {root!r})
 from lib import maillog
 from lib.errors import SettingTrouble
 from lib.verifyd import prefork
 prefork.LONGEST, prefork.IDLE, prefork.MOST_CONNECTIONS = {longest}, 1, {most}
 generation, grown = 0, []
+
+if {late}:      # workers begin after their parent's end
+    parent, restrict = os.getpid(), prefork.restrict
+
+    def restrict_as_an_orphan():
+        while os.getppid() == parent:
+            time.sleep(0.02)
+        restrict()
+
+    prefork.restrict = restrict_as_an_orphan
 
 def serve(connection):
     word = connection.recv(100)
@@ -66,17 +76,22 @@ prefork.Workers(listening, {number}, prepare).run()
 
 
 class Running(resident.Place):
-    """longest: seconds for a connection, so many that a busy machine does not matter"""
+    """longest: seconds for a connection, so many that a busy machine does not matter
 
-    def __init__(self, number=2, most=10_000, longest=120, prefix=()):
+    late: workers begin after their parent's end
+    """
+
+    def __init__(self, number=2, most=10_000, longest=120, prefix=(), late=False):
         self.number, self.most, self.longest, self.prefix = number, most, longest, prefix
+        self.late = late
 
     def __enter__(self):
         super().__enter__()
         self.trouble = self.directory + "/trouble"
         self.log_path = self.directory + "/log"
         code = SERVER.format(root=resident.ROOT, path=self.path, number=self.number,
-                             most=self.most, longest=self.longest, trouble=self.trouble)
+                             most=self.most, longest=self.longest, trouble=self.trouble,
+                             late=self.late)
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen([*self.prefix, sys.executable, "-c", code],
                                             stderr=log)
@@ -254,6 +269,15 @@ def test_workers_do_not_outlive_their_parent():
     with Running() as running:
         workers = running.workers()
         assert len(workers) == 2
+        running.process.kill()
+        running.process.wait()
+        resident.until_true(lambda: not any(map(is_running, workers)))
+
+
+def test_a_worker_that_first_runs_after_its_parent_s_end():
+    """On a busy machine a parent may be killed before a new worker has its first turn."""
+    with Running(late=True) as running:
+        workers = running.workers()
         running.process.kill()
         running.process.wait()
         resident.until_true(lambda: not any(map(is_running, workers)))

@@ -184,7 +184,7 @@ def test_a_worker_serves_10_000_connections(monkeypatch):
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(signal, "setitimer", lambda _, seconds: timers.append(seconds))
     listening = mock.Mock()
-    prefork.work(listening, served.append)
+    prefork.work(listening, served.append, os.getppid())
     assert len(served) == 10_000
     assert timers == [3, 0] * 10_000        # while it waits, its time does not run
     # A parent that was killed is noticed after so many seconds.
