@@ -113,7 +113,7 @@ def own_domainkeys_verdicts(message, dns_port):
     """Returns the Verdicts of lib/ on the DomainKeys signatures, topmost first."""
     header, body = lib.mail.message.split([message.replace(b"\r\n", b"\n")])
     lookups = Lookups(f"127.0.0.1#{dns_port}", child.TIMEOUT)
-    examined = examination.examine(header, body, Terms(RSA_LEAST), lookups.txt,
+    examined = examination.examine(header, body, Terms(RSA_LEAST), lookups.find,
                                    int(time.time()))
     return [Verdict(result.protocol, result.status, result.domain, result.selector, "lib/",
                     result.reason)

@@ -24,7 +24,7 @@ sys.path.insert(0, str(RELEASE))
 
 from lib import crypto, maillog      # noqa: E402
 from lib.admin import records      # noqa: E402
-from lib.lookup.answer import TxtAnswer      # noqa: E402
+from lib.lookup.answer import Answer      # noqa: E402
 
 DOMAIN = "qmail-dk.invalid"
 SELECTOR = "install"
@@ -165,7 +165,7 @@ def verify(signed, record):
     fd = os.open(STAGING / "signed", os.O_RDONLY)
     header, body = message.split(message.chunks(fd))
     examined = examination.examine(header, body, Terms(crypto.RSA_LEAST),
-                                  lambda name: TxtAnswer("found", [record]), int(time.time()))
+                                  lambda name: Answer("found", [record]), int(time.time()))
     for result in examined.results:
         if result.status != "pass":
             fail(f"its own signature does not verify: {result.protocol}: {result.reason}")

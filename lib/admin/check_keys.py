@@ -195,7 +195,7 @@ def record_findings(key, questions):
     said = questions.ask(name.encode())
     alike = {}
     for who, answer in said.answers:
-        alike.setdefault((answer.status, tuple(sorted(answer.texts)), answer.reason),
+        alike.setdefault((answer.status, tuple(sorted(answer.values)), answer.reason),
                          (answer, []))[1].append(who)
     findings = []
     lags = any(answer.status == "found" for _, answer in said.answers)
@@ -212,7 +212,7 @@ def record_findings(key, questions):
 
 
 def answer_findings(name, answer, key, instead):
-    """Checks one answer.TxtAnswer for a key's name.  instead: as in published.Said"""
+    """Checks one answer.Answer for a key's name.  instead: as in published.Said"""
     publish = f"publish what qmail-dk dns {key.domain.decode()} prints"
     if answer.status == "temporary":
         if CUT in answer.reason or CUT in instead:      # the resolver can't help either
@@ -227,9 +227,9 @@ def answer_findings(name, answer, key, instead):
     if answer.status == "none":
         wait = " (resolvers remember for a while that it was not there)" if instead else ""
         return [Finding(FAIL, name, f"is not in the DNS: {answer.reason}", publish + wait)]
-    whole = [text for text in answer.texts if not is_cut(text, key)]
+    whole = [text for text in answer.values if not is_cut(text, key)]
     found, findings = parsed(whole, name)
-    if len(whole) < len(answer.texts):
+    if len(whole) < len(answer.values):
         findings.append(Finding(FAIL, name, "the record is only the beginning of the right one: it "
                                 "is cut", f"{publish}, all strings of it"))
     elif len(found) != 1:
@@ -248,7 +248,7 @@ def remembered_findings(key, questions):
     if said.instead:
         return []
     answer = questions.by_resolver(name.encode())
-    if answer.status == "temporary" or any(set(answer.texts) == set(other.texts)
+    if answer.status == "temporary" or any(set(answer.values) == set(other.values)
                                            for _, other in said.answers):
         return []
     return [Finding(WARN, name, "the resolver remembers what was there before: "
@@ -268,7 +268,7 @@ def misnamed_findings(place, key, questions):
     for selector in other_selectors(place, key):
         other = records.key_name(selector, domain)
         texts = [text for _, answer in questions.ask(other.encode()).answers
-                 for text in answer.texts]
+                 for text in answer.values]
         if any(record.public_key == key.private_key.public_key()
                for record in parsed(texts, other)[0]):
             return [Finding(FAIL, name, f"is not in the DNS, but {other} has this key",

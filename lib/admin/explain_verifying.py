@@ -78,8 +78,8 @@ def key_lines(verification):
     """Returns the lines on the answer of the DNS, and on the signature by each key in it."""
     answer = verification.answer
     lines = [f"  DNS: {verification.key_name().decode('ascii')}: "
-             + (answer.reason if answer.status != "found" else f"{len(answer.texts)} TXT")]
-    lines += ["    " + on_one_line(text, SHOWN) for text in answer.texts]
+             + (answer.reason if answer.status != "found" else f"{len(answer.values)} TXT")]
+    lines += ["    " + on_one_line(text, SHOWN) for text in answer.values]
     for record in verification.records:
         lines.append("  signature: " + judged(verification, record))
     return lines

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from ..errors import RequestTrouble, SettingTrouble
 from ..lookup import budget
-from ..lookup.answer import TxtAnswer
+from ..lookup.answer import Answer
 from . import check_packages
 
 
 class Said(NamedTuple):
     """The answers to a question.
 
-    answers: list of (who, answer.TxtAnswer); who: str
+    answers: list of (who, answer.Answer); who: str
     instead: why the resolver was asked instead of the name servers (str), else ""
     """
     answers: list
@@ -37,14 +37,14 @@ class Questions:
         self.said = {}
 
     def by_resolver(self, name):
-        """Returns the resolver's answer.TxtAnswer for a name (bytes)."""
+        """Returns the resolver's answer.Answer for a name (bytes)."""
         try:
             if self.lookups is None:
                 self.lookups = budget.Lookups(self.settings["DNSCACHEIP"],
                                               self.settings.seconds("DKTIMEOUT"))
-            return self.lookups.txt(name)
+            return self.lookups.find(name)
         except SettingTrouble as trouble:
-            return TxtAnswer("temporary", [], str(trouble))
+            return Answer("temporary", [], str(trouble))
 
     def ask(self, name):
         """Returns the name servers' Said for a name (bytes), and asks once for each name."""

@@ -5,20 +5,22 @@
 CUT = "the answer is cut short, and it can't be asked over TCP"
 
 
-class TxtAnswer:
-    """The result of a TXT look-up.
+class Answer:
+    """The result of a look-up of the records of one name and type.
 
-    status: "found", "none" (no such name, or no TXT record there) or "temporary"
-    texts: list of bytes, one for each record, its strings joined
+    status: "found", "none" (no such name, or no such record there) or "temporary"
+    values: list, one for each record: of a TXT record its strings joined (bytes), of A and
+    AAAA the address (4 or 16 bytes), of PTR a name (bytes, lower case, no final dot but
+    that of the root alone), of MX (preference, int; name)
     reason: str for "none" and "temporary", such as "NXDOMAIN", "timeout", "SERVFAIL"
     seconds: int, how long the answer may be cached; 0: not at all
     """
 
-    __slots__ = ("status", "texts", "reason", "seconds")
+    __slots__ = ("status", "values", "reason", "seconds")
 
-    def __init__(self, status: str, texts: "tuple[bytes, ...] | list[bytes]" = (), reason: str = "",
+    def __init__(self, status: str, values: "tuple | list" = (), reason: str = "",
                  seconds: int = 0):
         self.status = status
-        self.texts = list(texts)
+        self.values = list(values)
         self.reason = reason
         self.seconds = seconds

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Limits the time that all TXT look-ups of one message take together."""
+"""Limits the time that all DNS look-ups of one message take together."""
 
 import time
 
 from ..mail.address import are_labels
 from ..packages import Hidden, add_site_packages
-from .answer import TxtAnswer
+from .answer import Answer
 
 
 class Lookups:
-    """Answers the TXT look-ups of one message.
+    """Answers the look-ups of one message.
 
     addresses: the value of DNSCACHEIP (str), see resolver.servers()
     seconds: limit for all look-ups together
-    resolver: resolver.Resolver, or an object with its txt(); None: created when needed
+    resolver: resolver.Resolver, or an object with its find(); None: created when needed
     spent: seconds that look-ups have taken so far (float)
     """
 
@@ -23,8 +23,8 @@ class Lookups:
         self.resolver = resolver
         self.spent = 0.0
 
-    def txt(self, name):
-        """Returns the TxtAnswer for a domain name (bytes).
+    def find(self, name, kind="TXT"):
+        """Returns the Answer for a domain name (bytes) and a type of wire_format.KINDS (str).
 
         The status is "none" for a name that can't be in the DNS.  A name gets at most half
         of the time that is left, so that a dead domain in one signature leaves time for
@@ -32,12 +32,12 @@ class Lookups:
         """
         name = name.lower()
         if not are_labels(name):    # callers give international names as A-labels
-            return TxtAnswer("none", [], "not a domain name")
+            return Answer("none", [], "not a domain name")
         if self.resolver is None:
             self.resolver = resolver(self.addresses)
         started = time.monotonic()
         try:
-            return self.resolver.txt(name, started + (self.seconds - self.spent) / 2)
+            return self.resolver.find(name, kind, started + (self.seconds - self.spent) / 2)
         finally:
             self.spent += time.monotonic() - started
 

@@ -8,9 +8,9 @@ import sys
 import tempfile
 import time
 
-from .answer import TxtAnswer
+from .answer import Answer
 
-# status of a TxtAnswer -> the most seconds that it is cached, whatever its TTL, because a
+# status of an Answer -> the most seconds that it is cached, whatever its TTL, because a
 # withdrawn key must soon stop to count, and a new key must soon count.
 LONGEST = {"found": 3600, "none": 300}
 
@@ -23,10 +23,10 @@ LARGEST = 8192          # bytes of an answer; a key of 8192 bits takes a fifth o
 OVERHEAD = 400          # bytes of an answer's objects and dict entry, without name and records
 
 
-class KeyCache:
+class AnswerCache:
     """Answers as its resolver does, and from memory while an answer may be cached.
 
-    resolver: an object with txt(name, deadline), as resolver.Resolver
+    resolver: an object with find(name, kind, deadline), as resolver.Resolver
     clock: function that returns seconds, as time.monotonic(); most: bytes to keep
     turns: Turns, limits how many processes wait for the DNS; None: no limit
     """
@@ -37,39 +37,44 @@ class KeyCache:
         self.clock = clock
         self.most = most
         self.bytes = 0
-        self.kept = {}          # name: (TxtAnswer, clock() at its end), the last used at the end
+        # (name, type): (Answer, clock() at its end), the last used at the end
+        self.kept = {}
 
-    def txt(self, name, deadline):
-        """Returns the TxtAnswer for a domain name (bytes, lower case), by the deadline.
+    def find(self, name, kind, deadline):
+        """Returns the Answer for a domain name (bytes, lower case) and type, by the deadline.
 
-        deadline: time.monotonic()
+        kind: of wire_format.KINDS (str); deadline: time.monotonic()
         """
         now = self.clock()
-        answer, until = self.take(name) or (None, now)
+        asked = name, kind
+        answer, until = self.take(asked) or (None, now)
         if now >= until:
-            answer, until = self.ask(name, deadline, now)
+            answer, until = self.ask(asked, deadline, now)
         if now < until and size(name, answer) <= LARGEST:
-            self.kept[name] = answer, until
+            self.kept[asked] = answer, until
             self.bytes += size(name, answer)
             while self.bytes > self.most:
                 self.take(next(iter(self.kept)))
         return answer
 
-    def ask(self, name, deadline, now):
-        """Asks the resolver.  Returns (TxtAnswer, the time of clock() until which it is kept)."""
+    def ask(self, asked, deadline, now):
+        """Asks the resolver.  Returns (Answer, the time of clock() until which it is kept).
+
+        asked: (name, type)
+        """
         with self.turns.taken() if self.turns else contextlib.nullcontext(True) as may_wait:
             if not may_wait:
-                return TxtAnswer("temporary", [], "the others wait for the DNS"), now
-            answer = self.resolver.txt(name, deadline)
+                return Answer("temporary", [], "the others wait for the DNS"), now
+            answer = self.resolver.find(*asked, deadline)
         if answer.status == "temporary":
             return answer, self.clock() + TEMPORARY
         return answer, now + min(answer.seconds, LONGEST[answer.status])
 
-    def take(self, name):
-        """Removes the entry of a name, and returns it or None."""
-        found = self.kept.pop(name, None)
+    def take(self, asked):
+        """Removes the entry of a (name, type), and returns it or None."""
+        found = self.kept.pop(asked, None)
         if found:
-            self.bytes -= size(name, found[0])
+            self.bytes -= size(asked[0], found[0])
         return found
 
 
@@ -109,9 +114,10 @@ class Turns:
 
 
 def size(name, answer):
-    """Returns the bytes of memory that a TxtAnswer and its name (bytes) take.
+    """Returns the bytes of memory that an Answer and its name (bytes) take.
 
     Counts objects, because strangers choose the records: 200 empty ones take as much as
     a key of 8192 bits.
     """
-    return OVERHEAD + sum(map(sys.getsizeof, (name, answer.texts, *answer.texts)))
+    parts = [part for value in answer.values if isinstance(value, tuple) for part in value]
+    return OVERHEAD + sum(map(sys.getsizeof, (name, answer.values, *answer.values, *parts)))

@@ -21,7 +21,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 
-from .answer import CUT, TxtAnswer
+from .answer import CUT, Answer
 from .resolver import ALIASES, EDNS_REFUSED, UDP_PAYLOAD
 
 PORT = 53
@@ -53,7 +53,7 @@ class Onward(NamedTuple):
 
 
 def ask_all(name, recursive, seconds):
-    """Returns the answer of each name server: list of (who, answer.TxtAnswer).
+    """Returns the answer of each name server: list of (who, answer.Answer).
 
     name: bytes; who: str, a Server or the name of one that has no address
     recursive: servers that look names up for us, as resolver.servers() returns them
@@ -75,7 +75,7 @@ class Asking:
         self.deadline = deadline
 
     def answers(self, where, aliases):
-        """Returns [(who, TxtAnswer)] of the servers of an Onward and of those they refer to.
+        """Returns [(who, Answer)] of the servers of an Onward and of those they refer to.
 
         where: Onward; aliases: CNAME records and referrals that led there
         """
@@ -95,7 +95,7 @@ class Asking:
                 found += self.answers(onward if onward.servers else self.start(onward.name),
                                       aliases + 1)
             except Unknown as reason:
-                found += [(str(server), TxtAnswer("temporary", [], str(reason)))
+                found += [(str(server), Answer("temporary", [], str(reason)))
                           for server in referring]
         return found
 
@@ -116,7 +116,7 @@ class Asking:
         raise Unknown(f"{asked.to_text(True)} has no NS records")
 
     def addresses(self, names):
-        """Returns (the Servers of the names, [(who, TxtAnswer)] for names without address)."""
+        """Returns (the Servers of the names, [(who, Answer)] for names without address)."""
         servers, lacking = {}, []
         for name in names:
             who = name.to_text(omit_final_dot=True)
@@ -129,7 +129,7 @@ class Asking:
                 if not found:
                     raise Unknown("it has no address")
             except Unknown as reason:
-                lacking.append((who, TxtAnswer("temporary", [], str(reason))))
+                lacking.append((who, Answer("temporary", [], str(reason))))
         return list(servers.values())[:MOST], lacking
 
     def look_up(self, name, kind):
@@ -152,7 +152,7 @@ class Asking:
         raise Unknown(f"the resolver, asked for the {kind} of {name.to_text(True)}: {reason}")
 
     def ask(self, server, where):
-        """Asks one Server.  Returns a TxtAnswer or an Onward."""
+        """Asks one Server.  Returns an Answer or an Onward."""
         query = dns.message.make_query(where.name, "TXT", use_edns=0, payload=UDP_PAYLOAD)
         query.flags &= ~dns.flags.RD
         response = self.exchange(query, server.address, PORT)
@@ -160,7 +160,7 @@ class Asking:
             query.use_edns(False)           # it may be older than EDNS (RFC 6891 section 7)
             response = self.exchange(query, server.address, PORT)
         if isinstance(response, str):
-            return TxtAnswer("temporary", [], response)
+            return Answer("temporary", [], response)
         return read(response, where)
 
     def exchange(self, query, address, port):
@@ -193,32 +193,32 @@ class Asking:
 
 
 def read(response, where):
-    """Reads a response.  Returns a TxtAnswer or an Onward.  where: the Onward that was asked"""
+    """Reads a response.  Returns an Answer or an Onward.  where: the Onward that was asked"""
     code = response.rcode()
     if code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        return TxtAnswer("temporary", [], dns.rcode.to_text(code))
+        return Answer("temporary", [], dns.rcode.to_text(code))
     name = where.name
     for _ in range(ALIASES + 1):
         texts = records(response.answer, name, dns.rdatatype.TXT)
         if texts:
-            return TxtAnswer("found", [b"".join(text.strings) for text in texts])
+            return Answer("found", [b"".join(text.strings) for text in texts])
         aliases = records(response.answer, name, dns.rdatatype.CNAME)
         if not aliases:
             break
         name = aliases[0].target
     else:
-        return TxtAnswer("temporary", [], f"more than {ALIASES} CNAME records")
+        return Answer("temporary", [], f"more than {ALIASES} CNAME records")
     if name != where.name:
         return Onward(name, dns.name.root, ())      # the alias may be in another domain
     if code == dns.rcode.NXDOMAIN:
-        return TxtAnswer("none", [], "NXDOMAIN")
+        return Answer("none", [], "NXDOMAIN")
     if response.flags & dns.flags.AA:
-        return TxtAnswer("none", [], "no TXT record")
+        return Answer("none", [], "no TXT record")
     for rrset in response.authority:
         if (rrset.rdtype == dns.rdatatype.NS and name.is_subdomain(rrset.name)
                 and len(rrset.name.labels) > len(where.zone.labels)):
             return Onward(name, rrset.name, tuple(sorted(record.target for record in rrset)))
-    return TxtAnswer("temporary", [], "it knows nothing of the domain")
+    return Answer("temporary", [], "it knows nothing of the domain")
 
 
 def records(section, name, kind):

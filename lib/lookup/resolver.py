@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Asks the DNS for TXT records; no other module of the verifier uses the network.
+"""Asks the DNS for records; no other module of the verifier uses the network.
 
 dnspython writes the DNS messages, and reads the answers that wire_format rewrote.
 Its own resolver is not used, because it costs as much again to import, and because
@@ -20,7 +20,7 @@ import dns.rdatatype
 
 from ..errors import SettingTrouble
 from . import wire_format
-from .answer import CUT, TxtAnswer
+from .answer import CUT, Answer
 
 TIMEOUTS = (1, 3, 5)    # seconds to wait for a server, in each of the rounds
 UDP_PAYLOAD = 1232      # bytes that pass unfragmented (DNS Flag Day 2020)
@@ -34,7 +34,7 @@ EDNS_REFUSED = (dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rco
 
 
 # Types of records in answers; dnspython imports a module for each when it meets the first.
-RECORD_TYPES = ("TXT", "CNAME", "SOA", "NS", "A", "AAAA", "OPT")
+RECORD_TYPES = (*wire_format.KINDS, "CNAME", "SOA", "NS", "OPT")
 
 
 class ServerFailure(Exception):
@@ -50,15 +50,18 @@ class Resolver:
     def __init__(self, addresses, resolv_conf="/etc/resolv.conf"):
         self.servers = servers(addresses, resolv_conf)
 
-    def txt(self, name, deadline):
-        """Returns the TxtAnswer for a domain name (bytes), by the deadline (time.monotonic())."""
-        try:
-            return self.find(dns.name.from_text(name.decode("ascii")), deadline)
-        except ServerFailure as failure:
-            return TxtAnswer("temporary", [], str(failure))
+    def find(self, name, kind, deadline):
+        """Returns the Answer for a domain name (bytes), by the deadline (time.monotonic()).
 
-    def find(self, name, deadline):
-        """Returns the TxtAnswer for a dns.name.Name; follows CNAME records.
+        kind: of wire_format.KINDS (str)
+        """
+        try:
+            return self.answer(dns.name.from_text(name.decode("ascii")), kind, deadline)
+        except ServerFailure as failure:
+            return Answer("temporary", [], str(failure))
+
+    def answer(self, name, kind, deadline):
+        """Returns the Answer for a dns.name.Name; follows CNAME records.
 
         Raises ServerFailure.
         """
@@ -66,25 +69,24 @@ class Resolver:
         times_to_live = []
         while True:
             known = len(chain)
-            response = self.response(chain[-1], deadline)
-            texts = follow(response, chain)
+            response = self.response(chain[-1], kind, deadline)
+            found = follow(response, chain, kind)
             times_to_live += [rrset.ttl for rrset in response.answer]
-            if texts:
-                return TxtAnswer("found", [b"".join(text.strings) for text in texts], "",
-                                 min(times_to_live))
+            if found:
+                return Answer("found", list(map(VALUES[kind], found)), "", min(times_to_live))
             # The response code applies to the last name of the chain (RFC 6604 section 3).
             if response.rcode() == dns.rcode.NXDOMAIN or len(chain) == known:
                 reason = ("NXDOMAIN" if response.rcode() == dns.rcode.NXDOMAIN
-                          else "no TXT record")
-                return TxtAnswer("none", [], reason, min(times_to_live + [absence(response)]))
+                          else f"no {kind} record")
+                return Answer("none", [], reason, min(times_to_live + [absence(response)]))
 
-    def response(self, name, deadline):
-        """Returns the first usable response for a dns.name.Name.  Raises ServerFailure.
+    def response(self, name, kind, deadline):
+        """Returns the first usable response for a dns.name.Name and type.  Raises ServerFailure.
 
         Tries each server in turn, and in the next rounds those again that timed out.
         The second round is without EDNS, because some devices drop queries that have it.
         """
-        query = dns.message.make_query(name, "TXT", use_edns=0, payload=UDP_PAYLOAD)
+        query = dns.message.make_query(name, kind, use_edns=0, payload=UDP_PAYLOAD)
         failure = ServerFailure("no time left")
         servers_left = self.servers
         for number, timeout in enumerate(TIMEOUTS, 1):
@@ -117,17 +119,51 @@ def load_record_types():
             raise ImportError(f"dnspython can't load its module for {name} records")
 
 
-def follow(response, chain):
-    """Returns the TXT records of the last name in chain, or None.
+def joined(record):
+    """Returns the text of a TXT record: its strings without blanks between them (bytes)."""
+    return b"".join(record.strings)
+
+
+def address(record):
+    """Returns the address of an A or AAAA record as 4 or 16 bytes."""
+    return record.to_wire()
+
+
+def preference_and_name(record):
+    """Returns the (preference, name) of an MX record."""
+    return record.preference, plain(record.exchange)
+
+
+def pointed_to(record):
+    """Returns the name in a PTR record."""
+    return plain(record.target)
+
+
+def plain(name):
+    """Returns a dns.name.Name as bytes in lower case, without the final dot.
+
+    Bytes that no host name has are escaped, so that nothing is found at such a name.
+    """
+    return name.to_text(omit_final_dot=True).lower().encode("ascii")
+
+
+# Type of records -> function that returns a record's value; see Answer.
+VALUES = {"TXT": joined, "A": address, "AAAA": address, "MX": preference_and_name,
+          "PTR": pointed_to}
+
+
+def follow(response, chain, kind):
+    """Returns the records of a type at the last name in chain, or None.
 
     Appends the targets of its CNAME records to chain.  Raises ServerFailure if there are
     too many, as in a loop.
     """
+    wanted = dns.rdatatype.from_text(kind)
     while True:
-        texts = records(response, chain[-1], dns.rdatatype.TXT)
+        found = records(response, chain[-1], wanted)
         aliases = records(response, chain[-1], dns.rdatatype.CNAME)
-        if texts or not aliases:
-            return texts
+        if found or not aliases:
+            return found
         if len(chain) > ALIASES:
             raise ServerFailure(f"more than {ALIASES} CNAME records")
         chain.append(aliases[0].target)
@@ -211,7 +247,8 @@ def exchange(query, server, until):
 
 def without_edns(query):
     """Returns the same query (dns.message.Message) with a new identifier and no OPT record."""
-    return dns.message.make_query(query.question[0].name, "TXT", use_edns=False)
+    asked = query.question[0]
+    return dns.message.make_query(asked.name, asked.rdtype, use_edns=False)
 
 
 def parse(wire):

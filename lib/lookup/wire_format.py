@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Reduces a DNS answer to the records that a TXT look-up needs, before dnspython reads it.
+"""Reduces a DNS answer to the records that a look-up needs, before dnspython reads it.
 
 A name may continue at a pointer to earlier bytes (RFC 1035 section 4.1.4), and
 dnspython before 2.9 follows chains of pointers of any length.  The rewritten answer has
-no pointers, and only TXT, CNAME and SOA records, so that no other record costs time or,
-if it is malformed, invalidates the answer.
+no pointers, and only CNAME and SOA records and those of the type asked for, so that no
+other record costs time or, if it is malformed, invalidates the answer.
 """
 
 import struct
@@ -12,8 +12,15 @@ import struct
 HEADER = struct.Struct(">6H")       # identifier, flags, four counts (RFC 1035 section 4.1.1)
 QUESTION = struct.Struct(">HH")     # type, class
 RECORD = struct.Struct(">HHIH")     # type, class, TTL, length of the data (section 4.1.3)
-FIXED = 20                          # bytes in an SOA record after its two names (section 3.3.13)
 CNAME, SOA, TXT, OPT, IN = 5, 6, 16, 41, 1
+
+# The types that are looked up (section 3.2.2, RFC 3596 section 2.1).
+KINDS = {"A": 1, "PTR": 12, "MX": 15, "TXT": TXT, "AAAA": 28}
+NAMES = {number: name for name, number in KINDS.items()}
+
+# Type -> (bytes before the names in its data, number of names, bytes after them); section 3.3.
+LAYOUTS = {CNAME: (0, 1, 0), SOA: (0, 2, 20), KINDS["A"]: (4, 0, 0), KINDS["AAAA"]: (16, 0, 0),
+           KINDS["MX"]: (2, 1, 0), KINDS["PTR"]: (0, 1, 0)}
 
 MOST_RECORDS = 256
 MOST_ALIASES = 9        # CNAME records: one more than the resolver follows
@@ -50,17 +57,18 @@ class Answer:
         identifier, flags, questions, *counts = self.unpack(HEADER)
         if questions + sum(counts) > MOST_RECORDS:
             raise Malformed(f"an answer of more than {MOST_RECORDS} records")
-        asked = [self.name() + QUESTION.pack(*self.unpack(QUESTION)) for _ in range(questions)]
+        asked = [(self.name(), *self.unpack(QUESTION)) for _ in range(questions)]
         answers, authority, additional = [[self.record() for _ in range(count)]
                                           for count in counts]
-        answers = self.wanted(answers)
+        answers = self.wanted(answers, asked[0][1] if asked else None)
         # One SOA record shows how long a negative answer is valid (RFC 2308 section 3).
-        authority = [self.written(record) for record in authority if is_a(record, SOA)][:1]
+        authority = [self.required(record) for record in authority if is_a(record, SOA)][:1]
         code = flags & 15
         for kind, _, seconds, _, _, _ in additional:
             code |= seconds >> 24 << 4 if kind == OPT else 0
         parts = [HEADER.pack(identifier, flags, len(asked), len(answers), len(authority), 0)]
-        return b"".join(parts + asked + answers + authority), code
+        parts += [name + QUESTION.pack(kind, group) for name, kind, group in asked]
+        return b"".join(parts + answers + authority), code
 
     def unpack(self, form):
         values = form.unpack_from(self.wire, self.at)
@@ -76,19 +84,29 @@ class Answer:
             raise Malformed("malformed answer")
         return kind, group, seconds, name, start, self.at
 
-    def wanted(self, answers):
-        """Returns the TXT and CNAME records, written.  Raises Malformed.
+    def wanted(self, answers, asked):
+        """Returns the CNAME records and those of the type asked for, written.  Raises Malformed.
 
-        A malformed TXT record is left out, unless there is no other.
+        asked: number of the type, or None.  A malformed record of that type is left out,
+        unless there is no other.
         """
         aliases = [record for record in answers if is_a(record, CNAME)]
-        texts = [self.written_text(record) for record in answers if is_a(record, TXT)]
-        sound = [text for text in texts if text]
         if len(aliases) > MOST_ALIASES:
             raise Malformed(f"an answer of more than {MOST_ALIASES} CNAME records")
-        if texts and not sound:
-            raise Malformed("malformed TXT record")
-        return [self.written(record) for record in aliases] + sound
+        wanted = [record for record in answers if asked in NAMES and is_a(record, asked)]
+        write = self.written_text if asked == TXT else self.written
+        written = list(map(write, wanted))
+        sound = [record for record in written if record]
+        if written and not sound:
+            raise Malformed(f"malformed {NAMES[asked]} record")
+        return [self.required(record) for record in aliases] + sound
+
+    def required(self, record):
+        """Returns a record, written.  Raises Malformed if that can't be done."""
+        written = self.written(record)
+        if not written:
+            raise Malformed("malformed answer")
+        return written
 
     def written_text(self, record):
         """Returns a TXT record (bytes), or None if its data are not one or more strings.
@@ -110,13 +128,17 @@ class Answer:
         return name + RECORD.pack(kind, group, seconds, len(data)) + data
 
     def written(self, record):
-        """Returns a CNAME or SOA record (bytes) without pointers.  Raises Malformed."""
+        """Returns a record of LAYOUTS (bytes) without pointers, or None if it is malformed."""
         kind, group, seconds, name, start, end = record
-        self.at = start
-        names = [self.name() for _ in range(2 if kind == SOA else 1)]
-        if self.at + (FIXED if kind == SOA else 0) != end:
-            raise Malformed("malformed answer")
-        data = b"".join(names) + self.wire[self.at:end]
+        before, names, after = LAYOUTS[kind]
+        self.at = start + before
+        try:
+            found = [self.name() for _ in range(names)]
+        except (Malformed, IndexError):
+            return None
+        if self.at + after != end:
+            return None
+        data = self.wire[start:start + before] + b"".join(found) + self.wire[self.at:end]
         return name + RECORD.pack(kind, group, seconds, len(data)) + data
 
     def name(self):

@@ -36,7 +36,7 @@ class ResidentVerifier:
 
     def __init__(self, addresses, workers=1):
         crypto.backend()        # loads the library for Ed25519
-        self.cache = cache.KeyCache(budget.resolver(addresses, whole=True),
+        self.cache = cache.AnswerCache(budget.resolver(addresses, whole=True),
                                     turns=cache.Turns(max(workers - 1, 1)))
 
     def serve(self, connection):
@@ -74,12 +74,12 @@ class ResidentVerifier:
 
 
 def certain(dns):
-    """Returns a look-up function like dns.txt() that raises NoAnswer for a temporary answer.
+    """Returns a look-up function like dns.find() that raises NoAnswer for a temporary answer.
 
     dns: budget.Lookups
     """
     def lookup(name):
-        answer = dns.txt(name)
+        answer = dns.find(name)
         if answer.status == "temporary":
             raise NoAnswer(f"{name.decode('ascii')}: {answer.reason}")
         return answer

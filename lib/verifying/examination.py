@@ -42,7 +42,7 @@ def examine(header, body, terms, lookup, now, to_explain=False):
 
     header: message.Header; body: iterator over chunks, LF line ends
     terms: report.Terms; now: int, seconds since 1970
-    lookup: function that returns the TxtAnswer for a name (bytes); called once a name
+    lookup: function that returns the Answer for a name (bytes); called once a name
     to_explain: whether to hash the body even for a signature whose key is not available
     """
     found, examined = [], []

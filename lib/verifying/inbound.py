@@ -64,7 +64,7 @@ def own_report(header, body, terms, addresses, seconds):
     from ..lookup import budget      # the resident verifier saves this import
     from . import examination        # and this one
     dns = budget.Lookups(addresses, seconds)
-    examined = examination.examine(header, body, terms, dns.txt, int(time.time()))
+    examined = examination.examine(header, body, terms, dns.find, int(time.time()))
     return reported(examined, header, terms.authserv_id, dns.spent)
 
 

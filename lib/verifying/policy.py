@@ -17,7 +17,7 @@ def refusal(header, lookup):
     if domain is None or not address.is_domain(domain):
         return None
     answer = lookup(b"_domainkey." + domain)
-    if answer.status != "found" or not any(signs_all(text) for text in answer.texts):
+    if answer.status != "found" or not any(signs_all(text) for text in answer.values):
         return None
     result = SignatureResult("domainkeys", "none", "B", "the domain signs all its mail (o=-)")
     result.sender_field = "sender" if header.named(b"sender") else "from"

@@ -38,7 +38,7 @@ class Verification:
     header: message.Header; position: index of the field in header.fields
     terms: report.Terms; hashes: {"sha1": constructor, "sha256": constructor}
     result: SignatureResult; settled: whether it is final
-    answer: answer.TxtAnswer to the look-up of the key, None before that
+    answer: answer.Answer to the look-up of the key, None before that
     records: list of the key_record.KeyRecords in it
     """
 
@@ -113,7 +113,7 @@ class Verification:
         if answer.status == "none":
             raise NoKey(answer.reason)
         try:
-            self.records = key_record.parse_all(answer.texts)
+            self.records = key_record.parse_all(answer.values)
         except Malformed as malformed:
             raise BadKey(str(malformed)) from malformed
 

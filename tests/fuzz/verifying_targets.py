@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lib.crypto import RSA_LEAST
-from lib.lookup import resolver
-from lib.lookup.answer import TxtAnswer
+from lib.lookup import resolver, wire_format
+from lib.lookup.answer import Answer
 from lib.mail import message, tag_values
 from lib.verifying import dkimpy, examination, key_record
 from lib.verifying.letters import STATUS_WORDS
@@ -112,9 +112,9 @@ def signature(data):
     """Any message and any record have a result, and it is good only for what was signed."""
     text, _, own_record = data[1:].partition(SEPARATOR)
     header_read, body = message.split([text])
-    choices = [TxtAnswer("found", [GOLDEN]), TxtAnswer("found", [own_record, GOLDEN]),
-               TxtAnswer("found", [own_record]), TxtAnswer("temporary", [], own_record.decode(
-                   "latin-1")), TxtAnswer("none", [], "NXDOMAIN")]
+    choices = [Answer("found", [GOLDEN]), Answer("found", [own_record, GOLDEN]),
+               Answer("found", [own_record]), Answer("temporary", [], own_record.decode(
+                   "latin-1")), Answer("none", [], "NXDOMAIN")]
     answer = choices[(data[0] if data else 0) % len(choices)]
     found = examination.examine(header_read, body, Terms(RSA_LEAST, dkpolicy=True),
                                 lambda name: answer, verifying.NOW)
@@ -154,22 +154,24 @@ def dns_answer(data):
     found = ""
     try:
         response = resolver.parse(data)
-        found = texts(response), response.rcode()
+        found = values(response), response.rcode()
         resolver.check(response)
     except resolver.ServerFailure as failure:
         found = found or str(failure)
     try:
         theirs = dns.message.from_wire(data, ignore_trailing=True)
-        expected = texts(theirs), theirs.rcode()
+        expected = values(theirs), theirs.rcode()
     except (dns.exception.DNSException, ValueError, resolver.ServerFailure):
         return      # it is stricter: a malformed record of any type is enough
     if theirs.opcode() == dns.opcode.QUERY and " more than " not in str(found):
         assert found == expected
 
 
-def texts(response):
-    """The texts of the name that was asked for: set of bytes."""
-    if not response.question:
+def values(response):
+    """The set of the values of what was asked for."""
+    asked = response.question[0] if response.question else None
+    kind = asked and wire_format.NAMES.get(asked.rdtype)
+    if not kind:
         return set()
-    found = resolver.follow(response, [response.question[0].name]) or ()
-    return {b"".join(text.strings) for text in found}
+    return {resolver.VALUES[kind](found)
+            for found in resolver.follow(response, [asked.name], kind) or ()}

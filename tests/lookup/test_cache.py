@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from lib.lookup import budget, cache as key_cache
-from lib.lookup.answer import TxtAnswer
+from lib.lookup.answer import Answer
 from tests.support import dns_server
 
 NAME = b"sel._domainkey.example.com"
@@ -29,7 +29,7 @@ class Told:
         self.answers = answers
         self.asked = []
 
-    def txt(self, name, deadline):
+    def find(self, name, kind, deadline):
         self.asked.append(name)
         return self.answers[name]
 
@@ -37,25 +37,25 @@ class Told:
 def cache_of(answer, **options):
     clock = Clock()
     told = Told({NAME: answer})
-    return key_cache.KeyCache(told, clock, **options), told, clock
+    return key_cache.AnswerCache(told, clock, **options), told, clock
 
 
-FOUND = TxtAnswer("found", [b"p=AA"], "", 60)
-LONG = TxtAnswer("found", [b"p=AA"], "", 2**31 - 1)
-NONE = TxtAnswer("none", [], "NXDOMAIN", 60)
-NONE_LONG = TxtAnswer("none", [], "NXDOMAIN", 86400)
+FOUND = Answer("found", [b"p=AA"], "", 60)
+LONG = Answer("found", [b"p=AA"], "", 2**31 - 1)
+NONE = Answer("none", [], "NXDOMAIN", 60)
+NONE_LONG = Answer("none", [], "NXDOMAIN", 86400)
 
 # answer -> seconds that it is kept
 KEPT = [(FOUND, 60), (LONG, 3600), (NONE, 60), (NONE_LONG, 300),
-        (TxtAnswer("found", [b"p=AA"], "", 1), 1),
-        (TxtAnswer("temporary", [], "timeout", 60), 5),
-        (TxtAnswer("temporary", [], "SERVFAIL"), 5),
-        (TxtAnswer("found", [b"x" * 4096], "", 60), 60),
-        (TxtAnswer("found", [b"x" * 1500] * 3, "", 60), 60)]    # of three keys
-NOT_KEPT = [TxtAnswer("found", [b"p=AA"], "", 0), TxtAnswer("none", [], "NXDOMAIN", 0),
-            TxtAnswer("found", [b"x" * 8192], "", 60),
-            TxtAnswer("found", [b"x" * 4096, b"x" * 4096], "", 60),
-            TxtAnswer("found", [b""] * 256, "", 60)]
+        (Answer("found", [b"p=AA"], "", 1), 1),
+        (Answer("temporary", [], "timeout", 60), 5),
+        (Answer("temporary", [], "SERVFAIL"), 5),
+        (Answer("found", [b"x" * 4096], "", 60), 60),
+        (Answer("found", [b"x" * 1500] * 3, "", 60), 60)]    # of three keys
+NOT_KEPT = [Answer("found", [b"p=AA"], "", 0), Answer("none", [], "NXDOMAIN", 0),
+            Answer("found", [b"x" * 8192], "", 60),
+            Answer("found", [b"x" * 4096, b"x" * 4096], "", 60),
+            Answer("found", [b""] * 256, "", 60)]
 
 
 @pytest.mark.parametrize("answer, seconds", KEPT)
@@ -63,13 +63,13 @@ def test_kept_for_its_time(answer, seconds):
     cache, told, clock = cache_of(answer)
     for after in (0, 0, seconds - 0.5):
         clock.now = 1000 + after
-        assert cache.txt(NAME, 0) is answer
+        assert cache.find(NAME, "TXT", 0) is answer
     assert len(told.asked) == 1
     clock.now = 1000 + seconds
-    assert cache.txt(NAME, 0) is answer
+    assert cache.find(NAME, "TXT", 0) is answer
     assert len(told.asked) == 2
     clock.now += seconds - 0.5      # kept anew
-    cache.txt(NAME, 0)
+    cache.find(NAME, "TXT", 0)
     assert len(told.asked) == 2
 
 
@@ -80,19 +80,19 @@ class Slow(Told):
         super().__init__({NAME: answer})
         self.clock, self.seconds = clock, seconds
 
-    def txt(self, name, deadline):
+    def find(self, name, kind, deadline):
         self.clock.now += self.seconds
-        return super().txt(name, deadline)
+        return super().find(name, kind, deadline)
 
 
 def test_temporary_from_when_it_is_known():
     """Not from when it was asked: a dead server takes longer than it is remembered."""
     clock = Clock()
-    told = Slow(TxtAnswer("temporary", [], "timeout"), clock, 10)
-    cache = key_cache.KeyCache(told, clock)
-    cache.txt(NAME, 0)
+    told = Slow(Answer("temporary", [], "timeout"), clock, 10)
+    cache = key_cache.AnswerCache(told, clock)
+    cache.find(NAME, "TXT", 0)
     clock.now += 4
-    cache.txt(NAME, 0)
+    cache.find(NAME, "TXT", 0)
     assert len(told.asked) == 1
 
 
@@ -121,25 +121,25 @@ def test_turns():
     turns = key_cache.Turns(2)
     other = b"other._domainkey.example.com"
     told = Told({NAME: FOUND, other: LONG})
-    cache = key_cache.KeyCache(told, Clock(), turns=turns)
-    assert cache.txt(NAME, 0) is FOUND
+    cache = key_cache.AnswerCache(told, Clock(), turns=turns)
+    assert cache.find(NAME, "TXT", 0) is FOUND
     with contextlib.ExitStack() as stack:
         for number in range(2):
             last = stack.enter_context(child_with(turns, number))
-        assert cache.txt(NAME, 0) is FOUND
-        answer = cache.txt(other, 0)
+        assert cache.find(NAME, "TXT", 0) is FOUND
+        answer = cache.find(other, "TXT", 0)
         assert (answer.status, answer.reason) == ("temporary", "the others wait for the DNS")
         assert told.asked == [NAME]
         os.kill(last, signal.SIGKILL)
         while not turns.is_free(1):
             pass
-        assert cache.txt(other, 0) is LONG      # what was not asked is not remembered
+        assert cache.find(other, "TXT", 0) is LONG      # what was not asked is not remembered
 
 
 @pytest.mark.parametrize("answer", NOT_KEPT)
 def test_not_kept(answer):
     cache, told, _ = cache_of(answer)
-    assert [cache.txt(NAME, 0) for _ in range(3)] == [answer] * 3
+    assert [cache.find(NAME, "TXT", 0) for _ in range(3)] == [answer] * 3
     assert len(told.asked) == 3 and not cache.kept
 
 
@@ -147,12 +147,12 @@ def test_the_one_not_asked_for_goes():
     names = [b"%d.example" % number for number in range(4)]
     told = Told(dict.fromkeys(names, FOUND))
     most = 3 * key_cache.size(names[0], FOUND)
-    cache = key_cache.KeyCache(told, Clock(), most=most)
+    cache = key_cache.AnswerCache(told, Clock(), most=most)
     for name in (*names[:3], names[0], names[3]):
-        cache.txt(name, 0)
+        cache.find(name, "TXT", 0)
     told.asked.clear()
     for name in (names[0], names[2], names[3], names[1]):
-        cache.txt(name, 0)
+        cache.find(name, "TXT", 0)
     assert told.asked == [names[1]]
 
 
@@ -168,21 +168,21 @@ class Strangers:
         self.sizes = sizes
         self.count = 0
 
-    def txt(self, name, deadline):
+    def find(self, name, kind, deadline):
         self.count += 1
-        return TxtAnswer("found", [b"%d" % self.count + bytes(size) for size in self.sizes],
+        return Answer("found", [b"%d" % self.count + bytes(size) for size in self.sizes],
                          "", 3600)
 
 
 @pytest.mark.parametrize("records", RECORDS)
 def test_memory_is_bounded(records):
     """Whatever the records are."""
-    cache = key_cache.KeyCache(Strangers(RECORDS[records]), Clock())
+    cache = key_cache.AnswerCache(Strangers(RECORDS[records]), Clock())
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
         for number in range(6000):
-            cache.txt(b"%d.example" % number, 0)
+            cache.find(b"%d.example" % number, "TXT", 0)
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
@@ -194,7 +194,7 @@ def test_memory_is_bounded(records):
 def test_what_is_asked_for_anew_counts_once():
     cache, _, clock = cache_of(FOUND)
     for _ in range(10):
-        cache.txt(NAME, 0)
+        cache.find(NAME, "TXT", 0)
         clock.now += 61
     assert cache.bytes == key_cache.size(NAME, FOUND) and len(cache.kept) == 1
 
@@ -224,5 +224,5 @@ TIMES = {
 def test_times_to_live(case):
     zone, seconds, soa, status, expected = TIMES[case]
     with dns_server.Living(zone, seconds, soa) as server:
-        answer = budget.Lookups(server.address, 20).txt(NAME)
+        answer = budget.Lookups(server.address, 20).find(NAME)
     assert (answer.status, answer.seconds) == (status, expected)

@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies
 
 from lib.errors import SettingTrouble
 from lib.lookup import budget, resolver
-from lib.lookup.answer import TxtAnswer
+from lib.lookup.answer import Answer
 from tests.support import dns_server, resident
 
 LONG = "v=DKIM1; k=rsa; p=" + "ABCDEFGH" * 80       # 3 strings
@@ -40,8 +40,34 @@ def found(*texts):
 
 
 def ask(server, name=NAME, seconds=1000):
-    answer = budget.Lookups(server.address, seconds).txt(name.encode())
-    return answer.status, answer.texts
+    answer = budget.Lookups(server.address, seconds).find(name.encode())
+    return answer.status, answer.values
+
+
+# type -> (the server's records, the values)
+OTHER_TYPES = {
+    "A": (["192.0.2.1", "203.0.113.255"], [bytes((192, 0, 2, 1)), bytes((203, 0, 113, 255))]),
+    "AAAA": (["2001:db8::1"], [bytes.fromhex("20010db8000000000000000000000001")]),
+    "MX": (["10 mx.example.com", "0 MX2.Example.Net", "65535 ."],
+           [(10, b"mx.example.com"), (0, b"mx2.example.net"), (65535, b".")]),
+    "PTR": (["Host.Example.com", "x.example.net"], [b"host.example.com", b"x.example.net"]),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+def test_other_types(kind):
+    records, values = OTHER_TYPES[kind]
+    with dns_server.DnsServer({NAME: {kind: records, "TXT": ["x"]},
+                               "alias.example": {"cname": NAME},
+                               "other.example": {"TXT": ["x"]}}) as server:
+        dns = budget.Lookups(server.address, 1000)
+        for name in NAME, "alias.example":
+            answer = dns.find(name.encode(), kind)
+            assert (answer.status, sorted(answer.values)) == ("found", sorted(values))
+        none = dns.find(b"other.example", kind)
+        assert (none.status, none.reason) == ("none", f"no {kind} record")
+        missing = dns.find(b"missing.example", kind)
+        assert (missing.status, missing.reason) == ("none", "NXDOMAIN")
 
 
 # what the server has -> (answer, transports of the queries)
@@ -116,7 +142,7 @@ def test_a_server_without_edns_says_nothing_about_the_next():
     without = {"lie": "no edns", "rcode": "NOTIMP", "then": {"rcode": "REFUSED"}}
     with dns_server.DnsServer({NAME: without}) as first, \
             dns_server.DnsServer({NAME: ["x"]}) as second:
-        answer = budget.Lookups(f"{first.address} {second.address}", 20).txt(NAME.encode())
+        answer = budget.Lookups(f"{first.address} {second.address}", 20).find(NAME.encode())
     assert (answer.status, [payload for _, _, payload in second.asked]) == ("found", [1232])
 
 
@@ -162,8 +188,8 @@ NOT_NAMES = [b"", b".", b"example..com", b"example.com.", b".example.com", b"a" 
 @pytest.mark.parametrize("name", NOT_NAMES)
 def test_not_a_name(name):
     with dns_server.DnsServer({}) as server:
-        answer = budget.Lookups(server.address, 20).txt(name)
-    assert (answer.status, answer.texts, server.asked) == ("none", [], [])
+        answer = budget.Lookups(server.address, 20).find(name)
+    assert (answer.status, answer.values, server.asked) == ("none", [], [])
 
 
 @pytest.mark.parametrize("name", ["a" * 63 + ".com", "a." * 125 + "com",
@@ -183,14 +209,14 @@ class Clock:
     def monotonic(self):
         return self.now
 
-    def txt(self, name, deadline):
+    def find(self, name, kind, deadline):
         """Waits in vain for the names that begin with dead, to the end."""
         if name.startswith(b"dead"):
             self.waited.append(deadline - self.now)
             self.now = deadline
-            return TxtAnswer("temporary")
+            return Answer("temporary")
         self.now += 0.25
-        return TxtAnswer("found")
+        return Answer("found")
 
 
 def test_time_is_shared(monkeypatch):
@@ -199,10 +225,10 @@ def test_time_is_shared(monkeypatch):
     monkeypatch.setattr(budget, "time", clock)
     dns = budget.Lookups("", 16, clock)
     for name in (b"dead1.example", b"dead2.example", b"good.example", b"dead3.example"):
-        dns.txt(name)
+        dns.find(name)
     assert clock.waited == [8, 4, (4 - 0.25) / 2]
     for _ in range(100):
-        dns.txt(b"dead.example")
+        dns.find(b"dead.example")
     assert dns.spent == clock.now - 1000 <= 16
 
 
@@ -253,19 +279,19 @@ def test_next_server_is_asked(monkeypatch):
         for first in (silent.address, refusing(), failing.address):
             good.asked.clear()
             good_last = f"{first}  {good.address}"
-            answer = budget.Lookups(good_last, 20).txt(NAME.encode())
-            assert (answer.status, answer.texts) == found("x")
+            answer = budget.Lookups(good_last, 20).find(NAME.encode())
+            assert (answer.status, answer.values) == found("x")
             assert good.asked
 
 
 def test_a_final_answer_ends_the_search():
     with dns_server.DnsServer({}) as first, dns_server.DnsServer({NAME: ["x"]}) as second:
-        answer = budget.Lookups(f"{first.address} {second.address}", 20).txt(NAME.encode())
+        answer = budget.Lookups(f"{first.address} {second.address}", 20).find(NAME.encode())
     assert (answer.status, second.asked) == ("none", [])
 
 
 def test_nobody_listens():
-    assert budget.Lookups(refusing(), 20).txt(NAME.encode()).status == "temporary"
+    assert budget.Lookups(refusing(), 20).find(NAME.encode()).status == "temporary"
 
 
 def test_truncated_and_no_tcp():
@@ -317,7 +343,7 @@ def test_no_resolv_conf(tmp_path):
                                        "192.0.2.1 #53", "1" * 300, "\udcff"])
 def test_bad_addresses(addresses):
     with pytest.raises(SettingTrouble, match="DNSCACHEIP"):
-        budget.Lookups(addresses, 20).txt(NAME.encode())
+        budget.Lookups(addresses, 20).find(NAME.encode())
 
 
 @pytest.mark.parametrize("section", ["add_answer", "add_auth", "add_ar"])

@@ -20,11 +20,11 @@ ENVELOPE = "list-owner@lists.example.com"
 
 def received(text, lookup_records, authserv_id=AUTHSERV_ID):
     """text as it lies in the queue after our verifier: its fields, below qmail-queue's."""
-    from lib.lookup.answer import TxtAnswer
+    from lib.lookup.answer import Answer
 
     def lookup(name):
         found = lookup_records.get(name.decode())
-        return TxtAnswer("found", [found.encode()]) if found else TxtAnswer("none", [], "NXDOMAIN")
+        return Answer("found", [found.encode()]) if found else Answer("none", [], "NXDOMAIN")
     header, body = message.split(iter([text]))
     examined = examination.examine(header, body, Terms(RSA_LEAST), lookup, int(time.time()))
     return (b"Received: (qmail 4711 invoked by uid 64011); 23 Nov 2026 00:00:00 -0000\n"

@@ -7,7 +7,7 @@ It is beside the checkout, or in the directory named by the variable CORPUS.
 import json
 import os
 
-from lib.lookup.answer import TxtAnswer
+from lib.lookup.answer import Answer
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CORPUS = os.environ.get("CORPUS", os.path.join(HERE, "..", "..", "shared", "corpus"))
@@ -40,12 +40,12 @@ def lookup_in(files):
     def lookup(name):
         record = records.get(name.decode("ascii"))
         if record is None:
-            return TxtAnswer("none", reason="NXDOMAIN")
+            return Answer("none", reason="NXDOMAIN")
         if isinstance(record, dict):
             if record.get("rcode") == "NXDOMAIN":
-                return TxtAnswer("none", reason="NXDOMAIN")
-            return TxtAnswer("temporary", reason=record.get("rcode", "timeout"))
-        return TxtAnswer("found", [text.encode("latin-1") for text in record])
+                return Answer("none", reason="NXDOMAIN")
+            return Answer("temporary", reason=record.get("rcode", "timeout"))
+        return Answer("found", [text.encode("latin-1") for text in record])
     return lookup
 
 

@@ -8,7 +8,7 @@ The dict maps a name to one of
   {"timeout": true}        no answer
   {"cname": "other"}       an alias and the other name's records, as a resolver
                            answers; with "alone": true only the alias
-  {"NS": ["ns.example"], "A": ["127.0.0.2"], "TXT": [...]}
+  {"NS": ["ns.example"], "A": ["127.0.0.2"], "MX": ["10 mx.example"], "TXT": [...]}
                            records by type
   {"refer": "ns.example", "zone": "example"}
                            no answer but a referral to the zone's name server
@@ -29,7 +29,8 @@ import threading
 
 import dnslib
 
-TYPES = {"NS": dnslib.NS, "A": dnslib.A, "AAAA": dnslib.AAAA, "TXT": dnslib.TXT}
+TYPES = {"NS": dnslib.NS, "A": dnslib.A, "AAAA": dnslib.AAAA, "TXT": dnslib.TXT, "PTR": dnslib.PTR,
+         "MX": lambda text: dnslib.MX(text.split()[1], int(text.split()[0]))}
 LIES = ("identifier", "question", "garbage", "malformed", "query", "referral", "truncated",
         "no edns")
 

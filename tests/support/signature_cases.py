@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """DKIM signatures with various tags, and key records, with their results."""
 
-from lib.lookup.answer import TxtAnswer
+from lib.lookup.answer import Answer
 from tests.support.verifying import NOW, golden_rsa, rsa_of
 
 LONG_FIELD = "A" * 16384
@@ -166,8 +166,8 @@ RECORDS = [
     ([rsa_of(1024).record(), rsa_of(1025).record(), rsa_of(1026).record(), P], "fail", "B"),
     (["p=", rsa_of(1024).record()], "fail", "B"),
     ([], "permerror", "E"),
-    (TxtAnswer("none", reason="NXDOMAIN"), "permerror", "D"),
-    (TxtAnswer("none", reason="no TXT record"), "permerror", "D"),
-    (TxtAnswer("temporary", reason="SERVFAIL"), "temperror", "F"),
-    (TxtAnswer("temporary", reason="timeout"), "temperror", "F"),
+    (Answer("none", reason="NXDOMAIN"), "permerror", "D"),
+    (Answer("none", reason="no TXT record"), "permerror", "D"),
+    (Answer("temporary", reason="SERVFAIL"), "temperror", "F"),
+    (Answer("temporary", reason="timeout"), "temperror", "F"),
 ]

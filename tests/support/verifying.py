@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from lib.crypto import RSA_LEAST
 from lib.mail import message
 from lib.verifying import examination
-from lib.lookup.answer import TxtAnswer
+from lib.lookup.answer import Answer
 from lib.verifying.report import Terms
 from tests.support.signing import key
 
@@ -192,15 +192,15 @@ def domainkeys_signed(text=MESSAGE, key=None, above=b"", **changed):
 
 
 def answers(records):
-    """Returns a lookup function on {name: text, list of texts (str or bytes), or TxtAnswer}."""
+    """Returns a lookup function on {name: text, list of texts (str or bytes), or Answer}."""
     def lookup(name):
         found = records.get(name.decode("ascii"))
         if found is None:
-            return TxtAnswer("none", reason="NXDOMAIN")
-        if isinstance(found, TxtAnswer):
+            return Answer("none", reason="NXDOMAIN")
+        if isinstance(found, Answer):
             return found
         texts = found if isinstance(found, list) else [found]
-        return TxtAnswer("found", [text if isinstance(text, bytes) else text.encode("latin-1")
+        return Answer("found", [text if isinstance(text, bytes) else text.encode("latin-1")
                                    for text in texts])
     return lookup
 

@@ -12,16 +12,18 @@ NAME = "s._domainkey.example.com"
 QUESTION = dnslib.DNSRecord.question(NAME, "TXT")
 WIRE_NAME = b"\1s\x0a_domainkey\7example\3com\0"
 ASKED = b"\xc0\x0c"         # a pointer to the name in the question
-TXT, CNAME, SOA, NS, A, RRSIG, OPT, UNKNOWN = 16, 5, 6, 2, 1, 46, 41, 65300
+TXT, CNAME, SOA, NS, RRSIG, OPT, UNKNOWN = 16, 5, 6, 2, 46, 41, 65300
+A, AAAA, MX, PTR = 1, 28, 15, 12
 HEADER = 12 + len(WIRE_NAME) + 4    # bytes before the first record
 LARGEST = 65535
 
 
-def answer(*records, authority=(), additional=(), flags=0x8180):
-    """Returns the bytes of an answer to QUESTION; records: bytes."""
+def answer(*records, authority=(), additional=(), flags=0x8180, asked=TXT):
+    """Returns the bytes of an answer to QUESTION, or to one for another type; records: bytes."""
     counts = 1, len(records), len(authority), len(additional)
     return (struct.pack(">6H", QUESTION.header.id, flags, *counts)
-            + WIRE_NAME + b"\0\x10\0\1" + b"".join([*records, *authority, *additional]))
+            + WIRE_NAME + struct.pack(">HH", asked, 1)
+            + b"".join([*records, *authority, *additional]))
 
 
 def record(kind, data, owner=ASKED, group=1, seconds=60):
@@ -49,9 +51,9 @@ class Raw(dns_server.DnsServer):
         return [data[:2] + self.wire[2:]]
 
 
-def ask(wire):
+def ask(wire, kind="TXT"):
     with Raw(wire) as server:
-        found = budget.Lookups(server.address, 20).txt(NAME.encode())
+        found = budget.Lookups(server.address, 20).find(NAME.encode(), kind)
         assert {transport for transport, _, _ in server.asked} == {"udp"}
     return found
 
@@ -81,4 +83,14 @@ AMONG_OTHERS = {
     "a record that is not there": (answer(GOOD, GOOD)[:-len(GOOD)], "malformed answer"),
     "ten aliases": (answer(*[record(CNAME, string(b"%d" % number) + ASKED)
                              for number in range(10)]), "an answer of more than 9 CNAME records"),
+}
+
+SOUND = {A: b"\x7f\0\0\1", AAAA: bytes(15) + b"\1", MX: b"\0\1" + ASKED, PTR: ASKED}
+
+# type: data that are none of that type's
+MALFORMED = {
+    A: [b"", b"\x7f\0\0", b"\x7f\0\0\1\1"],
+    AAAA: [b"\x7f\0\0\1", bytes(17)],
+    MX: [b"", b"\0\1", ASKED, b"\0\1" + ASKED + b"x", b"\0\1\xc0\xff", b"\0\1\x41a\0"],
+    PTR: [b"", ASKED + b"\0", b"\xc0\xff", b"\3ab"],
 }

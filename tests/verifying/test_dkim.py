@@ -4,7 +4,7 @@
 import pytest
 
 from lib.crypto import RSA_LEAST
-from lib.lookup.answer import TxtAnswer
+from lib.lookup.answer import Answer
 from lib.mail import message
 from lib.verifying import examination
 from lib.verifying.report import Terms
@@ -32,7 +32,7 @@ def test_tags(tags, status, letter):
 
 def test_what_the_dns_says_comes_before_what_the_signature_is_worth():
     """RFC 6376 section 6.1.2: to be tried again, for the key may say why it is so."""
-    timeout = TxtAnswer("temporary", reason="timeout")
+    timeout = Answer("temporary", reason="timeout")
     for tags in ({"b": "AAA"}, {"bh": "AAA"}, {"b": "AAAA"}, {"x": "1"}, {"l": "33"}):
         assert only(dkim_signed(**tags), timeout).status == "temperror"
 
@@ -86,7 +86,7 @@ def test_sha1_does_not_pass():
     signed = dkim_signed(hash_name="sha1")
     assert (only(signed, record).status, only(signed, record).letter) == ("policy", "B")
     assert only(signed.replace(b"line", b"lime"), record).status == "fail"
-    assert only(signed, TxtAnswer("temporary", reason="timeout")).status == "temperror"
+    assert only(signed, Answer("temporary", reason="timeout")).status == "temperror"
 
 
 def test_a_signature_longer_than_the_modulus():

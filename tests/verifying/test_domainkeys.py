@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from lib.lookup.answer import TxtAnswer
+from lib.lookup.answer import Answer
 from tests.support.verifying import (
     MESSAGE, NAME, Ed25519, domainkeys_signed, examine, golden_rsa, only, rsa_of,
 )
@@ -65,7 +65,7 @@ def test_other_signatures(value, status):
     text = re.sub(rb"b=\S+\n", b"b=" + value.encode("latin-1") + b"\n", domainkeys_signed())
     assert only(text).status == status
     if status == "fail":
-        assert only(text, TxtAnswer("temporary", reason="timeout")).status == "temperror"
+        assert only(text, Answer("temporary", reason="timeout")).status == "temperror"
 
 
 @pytest.mark.parametrize("tags, status, letter", TAGS,
@@ -99,8 +99,8 @@ RECORDS = [
     ("p=AAAA", "permerror", "E"),
     (Ed25519().record(), "permerror", "E"),
     (["junk", "p=", P], "pass", "A"),
-    (TxtAnswer("none", reason="NXDOMAIN"), "permerror", "D"),
-    (TxtAnswer("temporary", reason="timeout"), "temperror", "F"),
+    (Answer("none", reason="NXDOMAIN"), "permerror", "D"),
+    (Answer("temporary", reason="timeout"), "temperror", "F"),
 ]
 
 

@@ -12,7 +12,7 @@ from lib.crypto import RSA_LEAST
 from lib.mail import message
 from lib.settings import LETTERS
 from lib.verifying import examination
-from lib.lookup.answer import TxtAnswer
+from lib.lookup.answer import Answer
 from lib.verifying.letters import PRECEDENCE, STATUS_WORDS
 from lib.verifying.report import Terms
 from lib.verifying.results import SignatureResult, verdict
@@ -77,7 +77,7 @@ MESSAGES = [
      {"sel._domainkey.sub.example.com": golden_rsa().record()}, "B", ["fail"]),
     (signed_by_both().replace(b"line", b"lime"), GOOD, "B", ["fail", "fail"]),
     (signed_by_both(), {}, "D", ["permerror", "permerror"]),
-    (signed_by_both(), {NAME: TxtAnswer("temporary", reason="timeout")}, "F",
+    (signed_by_both(), {NAME: Answer("temporary", reason="timeout")}, "F",
      ["temperror", "temperror"]),
     # keys in test mode
     (signed_by_both(), {NAME: golden_rsa().record("t=y; ")}, "A", ["pass", "pass"]),
@@ -122,7 +122,7 @@ def test_one_question_for_each_name():
 
     def lookup(name):
         asked.append(name)
-        return TxtAnswer("none", reason="NXDOMAIN")
+        return Answer("none", reason="NXDOMAIN")
     header, body = message.split([signed_by_both(dkim_signed())])
     examination.examine(header, body, Terms(RSA_LEAST, dkpolicy=True), lookup, NOW)
     assert asked == [NAME.encode()]
@@ -140,8 +140,8 @@ POLICIES = [
     ("o=-", "B"), ("o=- ; n=all", "B"), ("o=~", "C"), ("o=.", "C"), ("", "C"), ("n=x", "C"),
     ("t=y; o=-", "C"), ("o=-; o=~", "C"), ("junk", "C"), (b"\xff", "C"),
     (["junk", "o=-"], "B"),
-    (TxtAnswer("none", reason="NXDOMAIN"), "C"),
-    (TxtAnswer("temporary", reason="SERVFAIL"), "C"),
+    (Answer("none", reason="NXDOMAIN"), "C"),
+    (Answer("temporary", reason="SERVFAIL"), "C"),
 ]
 
 
