@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Runs a program a number of times, several at once, and prints what that took.
 
-    python3 -IS measure.py input times at-once program argument ...
+    python3 -IS measure.py input envelope times at-once program argument ...
+
+Descriptor 0 is the file input; 1 is the file envelope, or "-" for nowhere to write to.
 
 Prints the CPU seconds of all runs (user and system, with the program's own
 children), the largest peak resident set in KiB, and seconds by the clock.  This is
@@ -14,14 +16,15 @@ import posix
 import sys
 import time
 
-message, times, at_once, *command = sys.argv[1:]
+message, envelope, times, at_once, *command = sys.argv[1:]
+first = ("/dev/null", posix.O_WRONLY) if envelope == "-" else (envelope, posix.O_RDONLY)
 cpu = peak = 0
 
 
 def start():
     posix.posix_spawn(command[0], command, posix.environ, file_actions=[
         (posix.POSIX_SPAWN_OPEN, 0, message, posix.O_RDONLY, 0),
-        (posix.POSIX_SPAWN_OPEN, 1, "/dev/null", posix.O_WRONLY, 0),
+        (posix.POSIX_SPAWN_OPEN, 1, *first, 0),
         (posix.POSIX_SPAWN_OPEN, 2, "/dev/null", posix.O_WRONLY, 0)])
 
 

@@ -6,6 +6,7 @@ alike.  Those that execute another program at their end execute NOTHING, whose C
 measured as well and subtracted.
 """
 
+import contextlib
 import os
 import shutil
 import statistics
@@ -34,6 +35,7 @@ class Program(NamedTuple):
     passes on}, which shows that the program did its work
     ends: whether it executes NOTHING at its end
     server: servers.Verifyd that does part of the work, or None
+    envelope: path of the file on descriptor 1, or "-" for none
     """
     name: str
     ours: bool
@@ -43,6 +45,7 @@ class Program(NamedTuple):
     evidence: dict
     ends: bool = False
     server: object = None
+    envelope: str = "-"
 
 
 class Programs:
@@ -126,8 +129,20 @@ class Programs:
             yield self.verifier("verifier, resident", message,
                                 {"DKVERIFY": "DEGIJKfh", "DKSERVER": socket},
                                 {**results, b"; resident": 1})._replace(server=self.verifyd)
+        if size <= SMALL:
+            yield from self.verifiers_of_policies(message, socket, results)
         yield peer("Mail::DKIM", mail_dkim("verify", port), message, {b"pass": 2})
         yield peer("dkimverify, DKIM only", dkimpy("verify", port), message, {b"signature ok": 1})
+
+    def verifiers_of_policies(self, message, socket, results):
+        """Yields the Programs that also evaluate SPF and DMARC: alone, and with the server."""
+        marking = {"DKVERIFY": "DEGIJKfh", "DKDMARC": "mark", "TCPREMOTEIP": "192.0.2.1"}
+        for name, path, server, words in (
+                ("verifier, DKDMARC=mark", "-", None, {}),
+                ("verifier, resident, DKDMARC=mark", socket, self.verifyd, {b"; resident": 1})):
+            yield self.verifier(name, message, {**marking, "DKSERVER": path},
+                                {**results, b"=pass": 8, **words})._replace(
+                server=server, envelope=self.scratch.envelope())
 
     def verifier(self, name, message, settings, evidence):
         """Returns the Program of our launcher and verifier, in the place of qmail-queue."""
@@ -143,12 +158,15 @@ class Programs:
         """
         if not program.command:
             return "not installed here"
-        with open(program.message, "rb") as message:
+        with contextlib.ExitStack() as stack:
+            message = stack.enter_context(open(program.message, "rb"))
+            first, take = subprocess.PIPE, self.scratch.deliver
+            if program.envelope != "-":
+                first, take = stack.enter_context(open(program.envelope, "rb")), self.scratch.accept
             done = subprocess.run(
-                program.command, stdin=message, capture_output=True, check=False,
-                env=dict(program.environment, DKREMOTE=self.scratch.deliver,
-                         DKQUEUE=self.scratch.deliver))
-        written = done.stdout + done.stderr
+                program.command, stdin=message, stdout=first, stderr=subprocess.PIPE, check=False,
+                env=dict(program.environment, DKREMOTE=take, DKQUEUE=take))
+        written = (done.stdout or b"") + done.stderr
         if done.returncode == 0 and all(written.count(text) == count
                                         for text, count in program.evidence.items()):
             return ""
@@ -219,7 +237,8 @@ def under_load(program, count, python):
 def run(program, count, python):
     """Runs a program count times, AT_ONCE at once.  Returns (CPU seconds, peak KiB, seconds)."""
     done = subprocess.run(
-        [python, "-IS", f"{HERE}/measure.py", program.message, str(count), str(AT_ONCE),
+        [python, "-IS", f"{HERE}/measure.py", program.message, program.envelope,
+         str(count), str(AT_ONCE),
          *program.command], env=program.environment, stdout=subprocess.PIPE, check=True)
     cpu, peak, seconds = map(float, done.stdout.split())
     return cpu, peak, seconds

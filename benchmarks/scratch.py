@@ -23,7 +23,7 @@ class Scratch:
     remote, verify: paths of our qmail-remote and qmail-dk-verify; verify is None
     without its packages
     key: path of a private key, for DOMAIN and SELECTOR; key_pattern: DKSIGN
-    deliver: path of a script that writes its input
+    deliver, accept: paths of scripts that write their input to descriptors 1 and 2
     """
 
     def __init__(self, directory, python, checkout=CHECKOUT):
@@ -35,6 +35,7 @@ class Scratch:
         self.verify = self.launcher("qmail-dk-verify", with_packages(python),
                                     "qmail_qfilter_verify.py")
         self.deliver = self.script("deliver", "exec cat")
+        self.accept = self.script("accept", "exec cat >&2")
         self.key = f"{directory}/keys/{DOMAIN}/{SELECTOR}"
         self.key_pattern = f"{directory}/keys/%/{SELECTOR}"
         os.makedirs(os.path.dirname(self.key))
@@ -62,6 +63,13 @@ class Scratch:
         path = f"{self.directory}/{domain}.{size}"
         if not os.path.exists(path):
             write_message(path, domain, size)
+        return path
+
+    def envelope(self):
+        """Makes the envelope of a message as qmail-smtpd writes it.  Returns its path."""
+        path = f"{self.directory}/envelope"
+        with open(path, "wb") as file:
+            file.write(b"Fsender@%b\0Trecipient@example.net\0\0" % DOMAIN.encode())
         return path
 
     def signed_message(self, size):

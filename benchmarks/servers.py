@@ -12,11 +12,13 @@ from scratch import DOMAIN, ENVIRONMENT, HERE, SELECTOR, with_packages
 
 @contextlib.contextmanager
 def dns(scratch):
-    """A context that serves the public key with the tests' dnslib; gives the port."""
+    """A context that serves the key, SPF and DMARC with the tests' dnslib; gives the port."""
     port = unused_port()
     zone = f"{scratch.directory}/zone"
     with open(zone, "w", encoding="ascii") as file:
-        file.write(f"{SELECTOR}._domainkey.{DOMAIN}. 300 IN TXT {key_record(scratch.key)}\n")
+        file.write(f"{SELECTOR}._domainkey.{DOMAIN}. 300 IN TXT {key_record(scratch.key)}\n"
+                   f'{DOMAIN}. 300 IN TXT "v=spf1 ip4:192.0.2.0/24 -all"\n'
+                   f'_dmarc.{DOMAIN}. 300 IN TXT "v=DMARC1; p=reject"\n')
     with open(f"{scratch.directory}/dns.log", "wb") as log:
         server = subprocess.Popen(
             [ENVIRONMENT if os.path.exists(ENVIRONMENT) else scratch.python, "-m",

@@ -165,7 +165,7 @@ def verify(signed, record):
     fd = os.open(STAGING / "signed", os.O_RDONLY)
     header, body = message.split(message.chunks(fd))
     examined = examination.examine(header, body, Terms(crypto.RSA_LEAST),
-                                  lambda name: Answer("found", [record]), int(time.time()))
+                                  lambda name, kind: Answer("found", [record]), int(time.time()))
     for result in examined.results:
         if result.status != "pass":
             fail(f"its own signature does not verify: {result.protocol}: {result.reason}")

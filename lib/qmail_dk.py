@@ -84,7 +84,11 @@ def parser():
     rotating.add_argument("--force", action="store_true", help="activates without asking the DNS")
     signing = verb(verbs.sign)
     signing.add_argument("--sender", default="", help="envelope sender")
-    verb(verbs.verify)
+    verifying = verb(verbs.verify)
+    verifying.add_argument("--client", metavar="ADDRESS",
+                           help="IP address that SPF is about; default: of the top Received field")
+    verifying.add_argument("--sender", help="envelope sender; default: of Return-Path")
+    verifying.add_argument("--helo", metavar="NAME", help="default: of the top Received field")
     explaining = verb(verbs.why)
     explaining.add_argument("subject", metavar="domain|address|file", help="- is standard input")
     explaining.add_argument("--sender", default="", help="envelope sender")

@@ -39,6 +39,7 @@ DEFAULTS = {
     "DKAUTHSERVID": "",     # empty: the first line of control/me
     "DKTIMEOUT": "20",
     "DKPOLICY": "no",
+    "DKDMARC": "off",
     "DKRSAMIN": "1024",
     "DKREASON": "no",
     "DNSCACHEIP": "",       # empty: the name servers of /etc/resolv.conf
@@ -192,6 +193,13 @@ class Settings:
             if letter.upper() not in LETTERS + "- ":
                 raise SettingTrouble(f"DKVERIFY: {letter!r} is not a letter from A to K")
         return value
+
+    def dmarc(self) -> str:
+        """Returns DKDMARC: "off", "mark" or "refuse".  Raises SettingTrouble for others."""
+        words = self.words("DKDMARC", ("off", "mark", "refuse"))
+        if len(words) != 1:
+            raise SettingTrouble("DKDMARC is more than one word")
+        return words[0]
 
     def host_name(self) -> str:
         """Returns DKAUTHSERVID, else the first line of control/me, else "".

@@ -34,6 +34,7 @@ READERS = (
     lambda settings: settings.letters() and settings.authserv_id(),
     lambda settings: settings.seconds("DKTIMEOUT"),
     lambda settings: settings.is_on("DKPOLICY"),
+    lambda settings: settings.dmarc(),
     lambda settings: settings.number("DKRSAMIN", "bits"),
     lambda settings: settings.is_on("DKREASON"),
 )

@@ -22,7 +22,11 @@ LAUNCHER = os.path.join(os.path.dirname(PREFIX), "bin", "qmail-dk-verify")
 SUPERVISORS = ("supervise", "runsv", "s6-supervise")    # their command has the service's name
 LARGEST_RULES = 64 << 20    # bytes
 # tcprules makes a blank after a comma a part of the variable's name.
-VARIABLE = re.compile(rb"\+([ \t]*(?:QMAILQUEUE|DKVERIFY))=([^\0\n]*)")
+VARIABLE = re.compile(rb"\+([ \t]*(?:QMAILQUEUE|DKVERIFY|DKDMARC))=([^\0\n]*)")
+
+# Variables that a process or its rules may set -> function that reads one from settings.Settings,
+# and raises SettingTrouble.
+READERS = {"DKVERIFY": Settings.letters, "DKDMARC": Settings.dmarc}
 
 # RLIMIT_AS, RLIMIT_DATA -> bytes below which the verifier passes no mail, and bytes below which
 # it does not pass mail with the largest headers (doc/verifying).
@@ -64,7 +68,7 @@ def findings(host):
 
 def state_findings(state, members, host):
     """Returns the Findings, without subject, on the Receivers that share a state of states()."""
-    queue, letters, limits = state
+    queue, letters, policies, limits = state
     names = {name for receiver in members for name in receiver.rules if name != name.strip()}
     if names:
         return [Finding(FAIL, "", f"its rules have a blank before {name.strip()}, which becomes a "
@@ -73,22 +77,29 @@ def state_findings(state, members, host):
         return [Finding(FAIL, "", f"QMAILQUEUE names {queue}, which can't be run, so mail is "
                         "refused for now", REPAIR)]
     in_place = bool(host.installation.queue_original)       # of qmail-queue
-    found = [verifying(queue, ", ".join(letters) or in_forces_letters(host.settings), in_place)]
-    for value in letters if queue or in_place else ():
-        try:
-            Settings({"DKVERIFY": value}).letters()
-        except SettingTrouble as trouble:
-            found.append(Finding(FAIL, "", f"{trouble} ({value}), so mail is refused for now",
-                                 "correct it there (doc/verifying)"))
+    found = [verifying(queue, ", ".join(letters) or of_control("DKVERIFY", host.settings),
+                       ", ".join(policies) or of_control("DKDMARC", host.settings), in_place)]
     if queue or in_place:
-        found.append(memory(dict(limits)))
+        found += [*invalid("DKVERIFY", letters), *invalid("DKDMARC", policies),
+                  memory(dict(limits))]
     return found
 
 
-def verifying(queue, letters, in_place):
+def invalid(name, values):
+    """Yields a Finding for each of the values of a variable of READERS that is none."""
+    for value in values:
+        try:
+            READERS[name](Settings({name: value}))
+        except SettingTrouble as trouble:
+            yield Finding(FAIL, "", f"{trouble} ({value}), so mail is refused for now",
+                          "correct it there (doc/verifying)")
+
+
+def verifying(queue, letters, policies, in_place):
     """Returns the Finding on whether mail is verified.
 
-    queue: QMAILQUEUE if it is the verifier, else ""; letters: DKVERIFY (str)
+    queue: QMAILQUEUE if it is the verifier, else ""
+    letters, policies: DKVERIFY and DKDMARC, with their source if a control file has them (str)
     in_place: whether the verifier is in qmail-queue's place
     """
     if not queue and not in_place:
@@ -98,19 +109,21 @@ def verifying(queue, letters, in_place):
                            f"QMAILQUEUE={LAUNCHER} beside it, and restart it")
         return Finding(OK, "", "does not verify: QMAILQUEUE is not the verifier")
     if not letters:
+        though = f", though DKDMARC is {policies}" if policies else ""
         return Finding(WARN, "", "does not verify: DKVERIFY is neither in its environment, nor in "
-                       "its rules, nor in control/dkverify",
+                       "its rules, nor in control/dkverify" + though,
                        'DKVERIFY="-" in its rules, for instance (doc/verifying)')
-    return Finding(OK, "", f"verifies, DKVERIFY is {letters}")
+    return Finding(OK, "", f"verifies, DKVERIFY is {letters}"
+                   + (f", DKDMARC is {policies}" if policies else ""))
 
 
-def in_forces_letters(settings):
-    """Returns DKVERIFY with its source from the control file (str), "" if it is not set there."""
+def of_control(name, settings):
+    """Returns a setting with its source from the control file (str), "" if it is not set there."""
     try:
-        value, source = Settings({}, settings.control).lookup("DKVERIFY")
+        value, source = Settings({}, settings.control).lookup(name)
     except SettingTrouble:
         return ""               # check_installation reports it
-    return f"{value} ({source})" if value else ""
+    return f"{value} ({source})" if value and source != "default" else ""
 
 
 def memory(limits):
@@ -129,7 +142,9 @@ def memory(limits):
 
 
 def states(found):
-    """Groups Receivers by their state: list of ((verifier or "", DKVERIFYs, limits), Receivers).
+    """Groups Receivers by their state: list of (state, Receivers).
+
+    A state is (verifier or "", values of DKVERIFY, of DKDMARC, limits).
 
     A Receiver that another one has started serves a client for it, and is not listed; its
     environment counts as the other's.
@@ -141,9 +156,9 @@ def states(found):
             continue
         children = [other for other in found if other.parent == receiver.number]
         queues = sorted(filter(names_verifier, values("QMAILQUEUE", receiver, children)))
-        letters = sorted(filter(None, values("DKVERIFY", receiver, children)))
-        state = (queues[0] if queues else "", tuple(letters),
-                 tuple(sorted(receiver.limits.items())))
+        settings = [tuple(sorted(filter(None, values(name, receiver, children))))
+                    for name in READERS]
+        state = (queues[0] if queues else "", *settings, tuple(sorted(receiver.limits.items())))
         alike.setdefault(state, []).append(receiver)
     return list(alike.items())
 

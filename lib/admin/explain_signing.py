@@ -144,6 +144,8 @@ def verdict(protocol, outcome):
         return f"{protocol}: signed by " + ", ".join(signers)
     if signers_of(protocol, outcome.left_out):
         return f"{protocol}: not signed: the header has too much to sign"
+    if protocol == "domainkeys" and outcome.plan.dkim2:
+        return f"{protocol}: not signed: it would break the DKIM2 signature of the message"
     return (f"{protocol}: not signed: no usable key for "
             + ", ".join(map(os.fsdecode, candidates)))
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Explains how each signature of a message is verified, and what differs if it fails."""
+"""Explains how each signature of a message is verified, and what differs if it fails; then
+SPF and DMARC."""
 
 import binascii
+import os
 
 from .. import crypto
-from ..errors import CryptoTrouble
-from ..verifying import dkimpy
+from ..errors import CryptoTrouble, RequestTrouble
+from ..verifying import client, dkimpy
 from ..verifying.examination import examine
 from .findings import on_one_line
 
@@ -30,7 +32,50 @@ def explain(header, body, terms, lookup, now):
         lines.append("  result: " + outcome(verification.result))
     for result in examined.results[len(examined.verifications):]:
         lines.append("left out: " + outcome(result))
-    return lines, examined.letter == "A"
+    return lines + policy_lines(examined.policies, terms.client), examined.letter == "A"
+
+
+def client_of(header, options):
+    """Returns the client.Client of a message for SPF, None if it is not known.
+
+    header: message.Header; options: client, helo and sender (str), None for what the
+    message says: its topmost Received field with an address, and Return-Path
+    Raises RequestTrouble if options.client is no address.
+    """
+    said, shown = next(filter(lambda found: client.packed(found[1]),
+                              map(client.greeting, header.named(b"received"))), (b"", ""))
+    address = client.packed(shown if options.client is None else options.client)
+    if address is None:
+        if options.client is not None:
+            raise RequestTrouble(f"{options.client} is not an IP address")
+        return None
+    if options.sender is not None:
+        sender = os.fsencode(options.sender)
+    elif header.named(b"return-path"):
+        sender = header.named(b"return-path")[0].partition(b":")[2].strip().strip(b"<>")
+    else:
+        return None
+    return client.Client(address, said if options.helo is None else os.fsencode(options.helo),
+                         sender)
+
+
+def policy_lines(policies, known):
+    """Returns the lines on SenderPolicies.  known: the client.Client, or None"""
+    if policies is None:
+        return []
+    lines = []
+    if known is None:
+        lines.append("SPF: not evaluated, for the client or the sender is not known; give "
+                     "--client, --sender and --helo")
+    else:
+        found = policies.spf
+        lines.append(f"SPF: client {client.unpacked(known.address)}, {found.identity} "
+                     f"{found.domain.decode() or 'without a domain'}")
+        lines += ["  " + step for step in found.steps] + [f"  result: {outcome(found)}"]
+    found = policies.dmarc
+    lines.append(f"DMARC: From: {found.domain or 'without one domain'}")
+    return lines + ["  " + step for step in found.steps] + [
+        f"  result: {outcome(found)}" + (f"; policy {found.policy}" if found.policy else "")]
 
 
 def described(result):
@@ -41,7 +86,7 @@ def described(result):
 
 def outcome(result):
     return (result.status + (f": {result.reason}" if result.reason else "")
-            + (" (t=y: the key is in test mode)" if result.test_mode else ""))
+            + (" (t=y: the key is in test mode)" if getattr(result, "test_mode", False) else ""))
 
 
 def dkim_lines(verification):

@@ -36,13 +36,13 @@ class Questions:
         self.lookups = None
         self.said = {}
 
-    def by_resolver(self, name):
-        """Returns the resolver's answer.Answer for a name (bytes)."""
+    def by_resolver(self, name, kind="TXT"):
+        """Returns the resolver's answer.Answer for a name (bytes) and a type."""
         try:
             if self.lookups is None:
                 self.lookups = budget.Lookups(self.settings["DNSCACHEIP"],
                                               self.settings.seconds("DKTIMEOUT"))
-            return self.lookups.find(name)
+            return self.lookups.find(name, kind)
         except SettingTrouble as trouble:
             return Answer("temporary", [], str(trouble))
 

@@ -93,12 +93,13 @@ def sign(options, host):
 
 
 def verify(options, host):
-    """Explains the signatures of the message on standard input."""
+    """Explains the signatures of the message on standard input, SPF and DMARC."""
     published.require_packages()
     from ..verifying.report import Terms
     from . import explain_verifying
     header, body = message.split(saved_message.text_of(spool.from_start(0)))
-    terms = Terms(host.settings.number("DKRSAMIN", "bits"))
+    terms = Terms(host.settings.number("DKRSAMIN", "bits"), dmarc=True,
+                  client=explain_verifying.client_of(header, options))
     lines, passes = explain_verifying.explain(
         header, body, terms, published.Questions(host.settings).by_resolver, int(time.time()))
     print("\n".join(lines))

@@ -39,13 +39,16 @@ LONGEST_REASON = 200    # characters
 LONGEST_NAME = 64       # bytes: enough for our names in any such letters
 
 
-def field(authserv_id, results):
+def field(authserv_id, results, policies=None):
     """Returns the Authentication-Results field (bytes, LF line ends), RFC 8601 section 2.2.
 
     authserv_id: bytes; results: list of SignatureResult, [] for an unsigned message
+    policies: sender_policies.SenderPolicies, None if they are not evaluated
     """
-    groups = ([result_words(result) for result in results]
+    groups = ([result_words(result.protocol, result, properties(result)) for result in results]
               or [[b"dkim=none"], [b"domainkeys=none"]])
+    if policies:
+        groups += policy_words(policies)
     for words in groups[:-1]:
         words[-1] += b";"
     lines = [b"Authentication-Results: " + value(authserv_id) + b";"]
@@ -56,15 +59,33 @@ def field(authserv_id, results):
     return b"\n".join(lines) + b"\n"
 
 
-def result_words(result):
-    """Returns a resinfo (RFC 8601 section 2.2) as a list of words; it may fold between them."""
-    words = [f"{result.protocol}={result.status}".encode("ascii")]
-    if result.test_mode:
+def policy_words(policies):
+    """Returns the resinfos of SPF, if it was evaluated, and of DMARC: list as of result_words().
+
+    RFC 8601 section 2.7.2; RFC 9989 section 9.1: policy.dmarc is the policy that applies.
+    """
+    found = policies.dmarc
+    words = [result_words("dmarc", found, [("header.from", found.domain),
+                                           ("policy.dmarc", found.policy)])]
+    if policies.spf:
+        identity = policies.spf.identity
+        words.insert(0, result_words("spf", policies.spf,
+                                     [(f"smtp.{identity}", policies.spf.domain.decode("ascii"))]))
+    return words
+
+
+def result_words(method, result, named):
+    """Returns a resinfo (RFC 8601 section 2.2) as a list of words; it may fold between them.
+
+    method: str; result: has status and reason; named: list of its (property, value), str
+    """
+    words = [f"{method}={result.status}".encode("ascii")]
+    if getattr(result, "test_mode", False):
         words += [b"(test", b"mode)"]
     reason = " ".join(result.reason[:LONGEST_REASON].split()).encode("ascii", "replace")
     if reason:
         words += (b"reason=" + quoted(reason)).split(b" ")
-    for name, content in properties(result):
+    for name, content in named:
         if content:
             words.append(name.encode("ascii") + b"=" + value(content.encode("ascii", "replace")))
     return words

@@ -22,6 +22,10 @@ MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun",
 
 MOST_KNOWN = 10_000     # names that are stored once for all their fields
 
+# Fields of DKIM2 (drafts of the IETF's dkim working group), whose signatures cover all fields
+# but a fixed list.  DKIM-Signature and Authentication-Results are on it, DomainKeys' are not.
+DKIM2 = (b"dkim2-signature", b"message-instance")
+
 # Bytes that some verifiers take for the end of the text, or for a blank.
 DISPUTED = (b"\0", b"\v", b"\f")
 
@@ -82,6 +86,11 @@ class Header:
             self.known_positions[name] = [position for position, found
                                           in enumerate(self.fields.names) if found == name]
         return self.known_positions[name]
+
+    def has_dkim2(self) -> bool:
+        """Returns whether the message has DKIM2 fields, so that a DomainKeys field would break
+        a signature."""
+        return any(map(self.positions, DKIM2))
 
     def is_disputed(self) -> bool:
         """Returns whether some readers find other fields than we do, or another end.

@@ -127,17 +127,18 @@ def verdict(letters, letter):
     return DEFERRED if letter.lower() in letters else ACCEPTED
 
 
-def refuse(code, reason, settings):
+def refuse(code, reason, detail, settings):
     """Returns the exit code for a message to refuse; first writes the reason if DKREASON is on.
 
-    code: REJECTED or DEFERRED; reason: str, for the sender.  Raises SettingTrouble.
+    code: REJECTED or DEFERRED; reason: str, for the sender
+    detail: the last two numbers of the enhanced status code (RFC 3463 section 2), str
+    Raises SettingTrouble.
     """
     if not settings.is_on("DKREASON") or not takes_reason():
         return code
-    # RFC 7372 section 3.1, X.7.20: no passing signature was found.
-    start, end = ("D", " (#5.7.20)") if code == REJECTED else ("Z", " (#4.7.20)")
-    text = f"{start}message refused by DKIM or DomainKeys policy: {reason}"
-    text = "".join(c if " " <= c <= "~" else "?" for c in text)
+    start, kind = ("D", 5) if code == REJECTED else ("Z", 4)
+    end = f" (#{kind}.{detail})"
+    text = "".join(c if " " <= c <= "~" else "?" for c in f"{start}message refused {reason}")
     try:
         posix.write(REASON_FD, (text[:REASON_LONGEST - len(end)] + end).encode())
     except OSError:

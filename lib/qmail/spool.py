@@ -102,12 +102,12 @@ def write_all(fd, text):
         write(fd, chunk)
 
 
-def from_start(fd, directory=None):
+def from_start(fd, directory=None, what="message"):
     """Returns a descriptor of a file whose offset 0 is the start of the message on fd.
 
     This is fd itself if it is a regular file at its start.  For others, such as a pipe or
     a file that was read in part, it is a copy of the remaining bytes.  directory: as in
-    anonymous_file().  Raises OSError, ReadTrouble, SpoolTrouble.
+    anonymous_file(); what: its name in an error.  Raises OSError, ReadTrouble, SpoolTrouble.
     """
     if stat.S_ISREG(posix.fstat(fd).st_mode) and process.is_at_start(fd):
         return fd
@@ -117,7 +117,7 @@ def from_start(fd, directory=None):
         try:
             piece = posix.read(fd, 65536)
         except OSError as error:
-            raise ReadTrouble(f"unable to read the message: {error.strerror}") from error
+            raise ReadTrouble(f"unable to read the {what}: {error.strerror}") from error
         held += piece
         if copy is None and (not piece or len(held) > IN_MEMORY):
             copy = anonymous_file(len(held), directory)

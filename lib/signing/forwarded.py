@@ -11,7 +11,8 @@ from ..mail import address, author
 from ..mail.authentication_results import NAME, is_ours
 
 # Not domainkeys=pass: a DomainKeys signature does not cover the fields above it, but our
-# signature would.
+# signature would.  Not dmarc=pass: if SPF alone gives it, that only holds for the host that sent
+# the message here, and our signature would be good wherever it goes.
 PASSED = b"dkim=pass"
 DOMAIN = b"header.d="
 WHY = "the message came from outside without a good DKIM signature of that domain"

@@ -98,6 +98,9 @@ def decide(header, body, envelope_sender, has_cr, settings, now, large):
                              for domain, why in plan.withheld])
     if plan.doubted:
         outcome.choice.append((True, doubt(plan, header)))
+    if plan.dkim2:
+        outcome.choice.append((not plan.has_keys(), "no DomainKeys signature, which would break "
+                                                    "the DKIM2 signature of the message"))
     if plan.has_keys():
         sign(outcome, header, body, settings, now, large)
     return outcome

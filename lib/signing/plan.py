@@ -20,9 +20,11 @@ class Plan:
     all, or None
     flaw: why verifiers would not agree on the message, which is then sent unsigned
     even if there are keys; "" for none
+    dkim2: whether there is a key for DomainKeys, but see Header.has_dkim2()
     """
 
-    __slots__ = ("protocols", "candidates", "dkim", "domainkeys", "withheld", "doubted", "flaw")
+    __slots__ = ("protocols", "candidates", "dkim", "domainkeys", "withheld", "doubted", "flaw",
+                 "dkim2")
 
     def __init__(self, protocols: "tuple[str, ...]", candidates: "dict[str, list[bytes]]",
                  flaw: str) -> None:
@@ -33,6 +35,7 @@ class Plan:
         self.domainkeys: "tuple[bytes | None, list]" = (None, [])
         self.withheld: "list[tuple[bytes, str]]" = []
         self.doubted: "bytes | None" = None
+        self.dkim2 = False
 
     def has_keys(self) -> bool:
         return bool(self.dkim[1] or self.domainkeys[1])
@@ -64,6 +67,8 @@ def choose(header, envelope_sender, has_cr, settings):
     for protocol in protocols:
         setattr(plan, protocol, first_with_key(
             [domain for domain in plan.candidates[protocol] if domain not in barred]))
+    if plan.domainkeys[1] and header.has_dkim2():
+        plan.domainkeys, plan.dkim2 = (None, []), True
     if author_domain is None:
         plan.doubted = doubted(header, plan, first_with_key)
     return plan

@@ -21,7 +21,9 @@ from .. import crypto, maillog
 from ..lookup import budget, cache
 from ..mail import message
 from ..verifying import examination, exchange, inbound
-from ..verifying import body_hash, dkim, domainkeys, policy      # noqa: F401
+from ..verifying import (      # noqa: F401
+    body_hash, client, dkim, domainkeys, policy, sender_policies,
+)
 from ..verifying.exchange import LARGEST_MESSAGE, PATIENCE, NoAnswer
 
 DNS_SECONDS = 0.8 * PATIENCE    # for all look-ups of one message; the client must get the answer
@@ -62,7 +64,7 @@ class ResidentVerifier:
             dns = budget.Lookups("", DNS_SECONDS, self.cache)
             header, body = message.split(message.chunks(fd))
             examined = examination.examine(header, body, terms, certain(dns), int(time.time()))
-            if any(result.status == "temperror" for result in examined.results):
+            if is_uncertain(examined):
                 raise NoAnswer("there is no result now")
             size = os.fstat(fd).st_size
         finally:
@@ -73,17 +75,29 @@ class ResidentVerifier:
         return f"{trial}{report.letter}, {size} bytes, dns {dns.spent:.3f} s"
 
 
+def is_uncertain(examined):
+    """Returns whether an Examination has a result that may be another one later.
+
+    SPF's does not matter where DMARC has one: a dead SPF domain must not cost each of its
+    messages a second verification.
+    """
+    policies = examined.policies
+    return (any(result.status == "temperror" for result in examined.results)
+            or bool(policies) and policies.dmarc.status == "temperror")
+
+
 def certain(dns):
-    """Returns a look-up function like dns.find() that raises NoAnswer for a temporary answer.
+    """Returns a look-up function like dns.find() that raises NoAnswer if a key, or its domain's
+    policy, can't be looked up now.
 
     dns: budget.Lookups
     """
-    def lookup(name):
-        answer = dns.find(name)
-        if answer.status == "temporary":
+    def find(name, kind="TXT"):
+        answer = dns.find(name, kind)
+        if answer.status == "temporary" and b"_domainkey." in name:
             raise NoAnswer(f"{name.decode('ascii')}: {answer.reason}")
         return answer
-    return lookup
+    return find
 
 
 def received(connection):

@@ -21,13 +21,18 @@ class Examination:
     explained
     letter: the verdict, of DKVERIFY; status_word: the word of DomainKey-Status
     test_mode: whether a key with t=y decided
+    policies: sender_policies.SenderPolicies, None if they are not evaluated
+    dkim2: whether DomainKey-Status is left out, see Header.has_dkim2()
     """
 
-    __slots__ = ("results", "verifications", "letter", "status_word", "test_mode")
+    __slots__ = ("results", "verifications", "letter", "status_word", "test_mode", "policies",
+                 "dkim2")
 
-    def __init__(self, found, examined=()):
+    def __init__(self, found, examined=(), policies=None, dkim2=False):
         self.results = found
         self.verifications = examined
+        self.policies = policies
+        self.dkim2 = dkim2
         self.letter, self.test_mode = results.verdict(found)
         self.status_word = STATUS_WORDS[self.letter]
 
@@ -37,47 +42,52 @@ def has_signature(header):
     return header.too_long or any(name in PROTOCOLS for name, _ in header.fields)
 
 
-def examine(header, body, terms, lookup, now, to_explain=False):
-    """Returns the Examination of a message.  Raises all that body and lookup raise.
+def examine(header, body, terms, find, now, to_explain=False):
+    """Returns the Examination of a message.  Raises all that body and find raise.
 
     header: message.Header; body: iterator over chunks, LF line ends
     terms: report.Terms; now: int, seconds since 1970
-    lookup: function that returns the Answer for a name (bytes); called once a name
+    find: function that returns the Answer for a name (bytes) and a type (str, default TXT);
+    called once for each
     to_explain: whether to hash the body even for a signature whose key is not available
     """
     found, examined = [], []
-    lookup = once(lookup)
+    find = once(find)
     if header.too_long:
         found.append(results.SignatureResult("dkim", "policy", "G", header.flaw))
     elif has_signature(header):
         examined, left = verifications(header, terms)
-        take_steps(examined, header, body, lookup, now, to_explain)
+        take_steps(examined, header, body, find, now, to_explain)
         found += [verification.result for verification in examined] + left_out(left)
     if terms.dkpolicy and not header.too_long and results.verdict(found)[0] == "C":
         from . import policy
-        refusal = policy.refusal(header, lookup)
+        refusal = policy.refusal(header, find)
         found += [refusal] if refusal else []
-    return Examination(found, examined if to_explain else ())
+    policies = None
+    if terms.dmarc and not header.too_long:
+        from . import sender_policies
+        policies = sender_policies.evaluate(header, found, terms.client, find, to_explain)
+    return Examination(found, examined if to_explain else (), policies, header.has_dkim2())
 
 
-def once(lookup):
-    """Returns a function like lookup that keeps the answer for each name."""
+def once(find):
+    """Returns a function like find that keeps the answer for each name and type."""
     answers = {}
 
-    def kept(name):
-        if name not in answers:
-            answers[name] = lookup(name)
-        return answers[name]
+    def kept(name, kind="TXT"):
+        if (name, kind) not in answers:
+            answers[name, kind] = find(name, kind)
+        return answers[name, kind]
     return kept
 
 
-def take_steps(examined, header, body, lookup, now, to_explain):
+def take_steps(examined, header, body, find, now, to_explain):
     """Takes all Verifications to their results.  Other arguments: as in examine()"""
     for verification in examined:
         verification.attempt(verification.read, now)
     readable = [verification for verification in examined if not verification.settled]
     for verification in readable:
-        verification.attempt(verification.find_keys, lookup)
+        verification.attempt(verification.find_keys, find)
     hash_body(header, body, [verification for verification in readable
                              if to_explain or not verification.settled])
     for verification in readable:
@@ -131,9 +141,9 @@ def header_fields(examination, authserv_id):
 
     authserv_id: bytes, RFC 8601 section 2.5
     """
-    return (authentication_results.field(authserv_id, examination.results)
-            + authentication_results.status_field(examination.status_word,
-                                                  examination.test_mode))
+    return (authentication_results.field(authserv_id, examination.results, examination.policies)
+            + (b"" if examination.dkim2 else authentication_results.status_field(
+                examination.status_word, examination.test_mode)))
 
 
 def fields_to_remove(header, authserv_id):

@@ -14,11 +14,12 @@ import time
 from ..settings import LETTERS
 from .report import Report, Terms
 
-VERSION = b"1"          # others are not understood, since an upgrade restarts the server
+VERSION = b"2"          # others are not understood, since an upgrade restarts the server
 
 PATIENCE = 1.0          # seconds to wait for an answer
 LARGEST_MESSAGE = 8 * 1024 * 1024   # bytes; beyond, the start of Python hardly matters
-LONGEST_REQUEST = 512   # bytes
+LONGEST_REQUEST = 4096  # bytes
+LONGEST_TEXT = 900       # bytes of an address, name or sender in it; qmail-smtpd takes no more
 LONGEST_ANSWER = 32768
 PEER_CREDENTIALS = 12   # bytes: numbers of process, user and group; linux/socket.h
 
@@ -26,6 +27,8 @@ PEER_CREDENTIALS = 12   # bytes: numbers of process, user and group; linux/socke
 TRIAL = b"check.invalid"
 
 DIGITS = b"0123456789"
+FLAGS = b"0", b"1"
+NOBODY = b"-"           # in place of the domain whose policy is to reject the message
 NAME = bytes(c for c in range(128) if chr(c).isalnum()) + b"-_."
 STATUS = bytes(range(ord("a"), ord("z") + 1)) + b" ()"
 PRINTABLE = bytes(range(0x20, 0x7f))
@@ -117,23 +120,45 @@ def read_only(fd):
 
 
 def request(terms):
-    """Returns the request packet (bytes) for Terms."""
-    return b"%b %d %d %b\n" % (VERSION, terms.least_rsa_bits, terms.dkpolicy, terms.authserv_id)
+    """Returns the request packet (bytes) for Terms: words, the last three of the client."""
+    client = terms.client
+    return b"%b %d %d %b %d%b\n" % (
+        VERSION, terms.least_rsa_bits, terms.dkpolicy, terms.authserv_id, terms.dmarc,
+        client and b"".join(b" x" + text[:LONGEST_TEXT].hex().encode()
+                            for text in (client.address, client.helo, client.sender)) or b"")
 
 
 def terms_in(packet):
     """Returns the Terms in a request.  Raises NoAnswer."""
-    words = packet.split(b" ")
-    if (len(words) != 4 or words[0] != VERSION or words[2] not in (b"0", b"1")
-            or not words[3].endswith(b"\n") or words[3][:-1].translate(None, NAME)):
+    from .client import Client      # only the server needs it
+    words = packet[:-1].split(b" ")
+    if (len(words) not in (5, 8) or words[0] != VERSION or packet[-1:] != b"\n"
+            or words[2] not in FLAGS or words[4] not in FLAGS or words[3].translate(None, NAME)):
         raise NoAnswer("not a request of this version")
-    return Terms(number(words[1]), words[2] == b"1", words[3][:-1])
+    client = Client(*map(text_in, words[5:])) if words[5:] else None
+    if client and len(client.address) not in (4, 16):
+        raise NoAnswer("not an address")
+    return Terms(number(words[1]), words[2] == b"1", words[3], words[4] == b"1", client)
+
+
+def text_in(word):
+    """Returns the bytes in a word of a request, "x" and their hexadecimal digits.
+
+    Raises NoAnswer.
+    """
+    if word[:1] != b"x":
+        raise NoAnswer("not a word with x")
+    try:
+        return bytes.fromhex(word[1:].decode("ascii"))
+    except ValueError as error:
+        raise NoAnswer("not hexadecimal digits") from error
 
 
 def answer(report):
     """Returns the answer packet (bytes) for a Report.  Raises NoAnswer if it would be too long."""
     removed = b" ".join(b"%d" % index for index in sorted(report.removed))
-    packet = b"\n".join((VERSION + b" " + report.letter.encode(), removed,
+    verdict = b"%b %b %b" % (VERSION, report.letter.encode(), report.rejecting.encode() or NOBODY)
+    packet = b"\n".join((verdict, removed,
                          " ".join(report.domains).encode(), report.words.encode(), report.fields))
     if len(packet) > LONGEST_ANSWER:
         raise NoAnswer("too much to say")
@@ -149,25 +174,31 @@ def report_in(packet, header, terms):
     if len(parts) != 5 or packet.translate(None, PRINTABLE + b"\n"):
         raise NoAnswer("not an answer")
     verdict, removed, domains, words, fields = parts
-    version, _, letter = verdict.partition(b" ")
-    if version != VERSION or len(letter) != 1 or letter not in LETTERS.encode():
+    version, letter, rejecting = verdict.split(b" ") if verdict.count(b" ") == 2 else (b"",) * 3
+    if (version != VERSION or len(letter) != 1 or letter not in LETTERS.encode()
+            or rejecting.translate(None, NAME) or not terms.dmarc and rejecting != NOBODY):
         raise NoAnswer("not an answer of this version")
-    check_fields(fields, terms.authserv_id)
+    check_fields(fields, terms.authserv_id, header.has_dkim2())
     indexes = frozenset(number(index) for index in removed.split())
     for index in indexes:
         if index >= len(header.fields) or not any(
                 name in header.fields[index][1].lower() for name in REMOVABLE):
             raise NoAnswer("it would remove what is not ours")
-    return Report(letter.decode(), words.decode(), domains.decode().split(), fields, indexes)
+    return Report(letter.decode(), words.decode(), domains.decode().split(), fields, indexes,
+                  "" if rejecting == NOBODY else rejecting.decode())
 
 
-def check_fields(fields, authserv_id):
-    """Raises NoAnswer unless bytes are an Authentication-Results and a DomainKey-Status field."""
+def check_fields(fields, authserv_id, alone):
+    """Raises NoAnswer unless bytes are an Authentication-Results and a DomainKey-Status field.
+
+    alone: whether there must be no DomainKey-Status
+    """
     first, *folded = fields.split(b"\n")
-    end = folded[-2:]
-    if (first != FIRST + authserv_id + b";" or len(end) != 2 or end[1]
-            or not end[0].startswith(LAST) or end[0][len(LAST):].translate(None, STATUS)
-            or not all(line.startswith(b" ") and line.strip() for line in folded[:-2])):
+    end = folded.pop() if folded else b"?"
+    status = LAST if alone else folded.pop() if folded else b""
+    if (first != FIRST + authserv_id + b";" or end or not folded
+            or not status.startswith(LAST) or status[len(LAST):].translate(None, STATUS)
+            or not all(line.startswith(b" ") and line.strip() for line in folded)):
         raise NoAnswer("it has other header fields than ours")
 
 

@@ -9,6 +9,12 @@ from ..qmail import queue, spool
 from . import annotation, exchange
 from .report import Report, Terms
 
+# Enhanced status codes: no passing signature (RFC 7372 section 3.1), and more than one kind of
+# authentication that failed (section 3.3).
+NO_GOOD_SIGNATURE, NOTHING_PASSES = "7.20", "7.26"
+
+REJECT = "by the DMARC policy of {}: neither DKIM nor SPF shows that it is genuine"
+
 
 def verify(way, settings):
     """Verifies the message.  Returns the exit code, unless this process becomes DKQUEUE.
@@ -16,22 +22,27 @@ def verify(way, settings):
     way: of queue.way_to_run(); settings: Settings.  Raises Trouble, OSError.
     """
     terms = Terms(settings.number("DKRSAMIN", "bits"), settings.is_on("DKPOLICY"),
-                  settings.authserv_id())
+                  settings.authserv_id(), settings.dmarc() != "off")
     seconds = settings.seconds("DKTIMEOUT")
     large_files = settings.temporary_directory
     original = spool.from_start(0, large_files)
     header, body = message.split(message.chunks(original))
+    if terms.dmarc:
+        terms.client = known_client(way, settings, header)
     report, note = resident_report(settings["DKSERVER"], original, header, terms)
     if report is None:
         report = own_report(header, body, terms, settings["DNSCACHEIP"], seconds)
 
     code = queue.verdict(settings.letters(), report.letter)
+    why = reason(report), NO_GOOD_SIGNATURE
+    if code == queue.ACCEPTED and report.rejecting and settings.dmarc() == "refuse":
+        code, why = queue.REJECTED, (REJECT.format(report.rejecting), NOTHING_PASSES)
     line = queue.log_line(way, code, report.words + note)
     if code != queue.ACCEPTED:
         from . import origin      # imported here so that accepted mail does not pay for it
         end = "; " + origin.described(way, settings.environment, header)
         maillog.tell(line[:maillog.LONGEST - len(end)] + end)
-        return queue.refuse(code, reason(report), settings)
+        return queue.refuse(code, *why, settings)
     size = posix.fstat(original).st_size
     annotated = 1 if way == queue.FILTER else spool.anonymous_file(size, large_files)
     annotation.write(annotated, report, header, original, terms.authserv_id)
@@ -39,10 +50,25 @@ def verify(way, settings):
     return queue.hand_on(way, annotated, settings)
 
 
+def known_client(way, settings, header):
+    """Returns the client.Client of the message, None if it is not known.
+
+    way: of queue.way_to_run(); header: its message.Header.  Raises OSError, ReadTrouble,
+    SpoolTrouble.
+    """
+    from ..qmail import envelope
+    from . import client
+    if way == queue.QUEUE:
+        envelope.keep(settings.temporary_directory)
+    return client.of_message(header, settings.environment,
+                             envelope.sender(way, settings.environment))
+
+
 def reason(report):
     """Returns the reason (str), for the sender, why the message of a Report is refused."""
     from .letters import REASONS
-    return REASONS[report.letter] + (f" ({', '.join(report.domains)})" if report.domains else "")
+    return (f"by DKIM or DomainKeys policy: {REASONS[report.letter]}"
+            + (f" ({', '.join(report.domains)})" if report.domains else ""))
 
 
 def resident_report(path, fd, header, terms):
@@ -78,9 +104,17 @@ def reported(examined, header, authserv_id, seconds):
     words += [f"{result.protocol}={result.status} d={result.domain} s={result.selector}"
               + (f" ({result.reason})" if result.reason else "")
               for result in examined.results]
+    rejecting = ""
+    if examined.policies:
+        from . import sender_policies
+        words += sender_policies.words(examined.policies)
+        rejecting = sender_policies.rejecting(examined.policies)
+    if examined.dkim2:
+        words.append("no DomainKey-Status, which would break the DKIM2 signature")
     words.append(f"dns {seconds:.3f} s")
     domains = dict.fromkeys(result.domain for result in examined.results if result.domain)
     return Report(
         examined.letter, "; ".join(words), list(domains),
         examination.header_fields(examined, authserv_id),
-        set() if header.too_long else examination.fields_to_remove(header, authserv_id))
+        set() if header.too_long else examination.fields_to_remove(header, authserv_id),
+        rejecting)

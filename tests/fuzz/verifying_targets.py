@@ -117,7 +117,7 @@ def signature(data):
                    "latin-1")), Answer("none", [], "NXDOMAIN")]
     answer = choices[(data[0] if data else 0) % len(choices)]
     found = examination.examine(header_read, body, Terms(RSA_LEAST, dkpolicy=True),
-                                lambda name: answer, verifying.NOW)
+                                lambda name, kind: answer, verifying.NOW)
     assert found.letter in STATUS_WORDS and found.letter != "H"
     if found.letter == "A":
         assert_signed(header_read, text)

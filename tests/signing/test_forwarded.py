@@ -10,6 +10,7 @@ from lib.crypto import RSA_LEAST
 from lib.mail import address, message
 from lib.signing import forwarded
 from lib.verifying import examination
+from lib.verifying.client import Client
 from lib.verifying.report import Terms
 from tests.support import growth
 from tests.support.signing import Signer
@@ -18,15 +19,19 @@ AUTHSERV_ID = "mx.example.com"
 ENVELOPE = "list-owner@lists.example.com"
 
 
-def received(text, lookup_records, authserv_id=AUTHSERV_ID):
-    """text as it lies in the queue after our verifier: its fields, below qmail-queue's."""
+def received(text, lookup_records, authserv_id=AUTHSERV_ID, client=None):
+    """text as it lies in the queue after our verifier: its fields, below qmail-queue's.
+
+    client: client.Client, for SPF and DMARC, None without DKDMARC
+    """
     from lib.lookup.answer import Answer
 
-    def lookup(name):
+    def lookup(name, kind="TXT"):
         found = lookup_records.get(name.decode())
         return Answer("found", [found.encode()]) if found else Answer("none", [], "NXDOMAIN")
     header, body = message.split(iter([text]))
-    examined = examination.examine(header, body, Terms(RSA_LEAST), lookup, int(time.time()))
+    examined = examination.examine(header, body, Terms(RSA_LEAST, dmarc=bool(client), client=client),
+                                   lookup, int(time.time()))
     return (b"Received: (qmail 4711 invoked by uid 64011); 23 Nov 2026 00:00:00 -0000\n"
             + examination.header_fields(examined, authserv_id.encode()) + text)
 
@@ -90,6 +95,36 @@ def test_unproven(signer, case):
     text, envelope_sender, expected = UNPROVEN[case]
     queued = received(text, {})
     assert signing_domains(signer.sign(queued, envelope_sender), queued) == expected
+
+
+RELAY, STRANGER = bytes((192, 0, 2, 1)), bytes((198, 51, 100, 1))
+POLICIES = {"example.com": "v=spf1 ip4:192.0.2.1 -all", "_dmarc.example.com": "v=DMARC1; p=reject",
+            "example.net": "v=spf1 ip4:198.51.100.1 -all", "_dmarc.example.net": "v=DMARC1; p=none"}
+
+# From:, address and envelope sender of the client, envelope sender when it is forwarded
+# -> dmarc= of the mark; who signs
+BY_SPF = {
+    # Each customer of the relay may send so; our signature would outlive the path.
+    "by a relay that others use": ("boss@example.com", RELAY, b"x@example.com",
+                                   "boss@example.com", b"pass", []),
+    # SPF of a sub-domain, whoever runs its hosts, passes for the whole organization.
+    "by a host of a sub-domain": ("boss@example.com", RELAY, b"x@sub.example.com",
+                                  "boss@example.com", b"pass", []),
+    "a stranger's, forwarded by SRS": ("x@example.net", STRANGER, b"x@example.net",
+                                       "srs0=x@example.com", b"pass", ["example.com"]),
+    "to a list of ours": ("boss@example.com", RELAY, b"boss@example.com", ENVELOPE, b"pass", []),
+    "forged": ("boss@example.com", STRANGER, b"boss@example.com", "boss@example.com", b"fail", []),
+}
+
+
+@pytest.mark.parametrize("case", BY_SPF)
+def test_dmarc_by_spf_proves_nothing(signer, case):
+    """Only dkim=pass does: what SPF shows is true of one hop, and a signature stays."""
+    author, address, sender, forwarder, result, expected = BY_SPF[case]
+    records = {**POLICIES, "sub.example.com": POLICIES["example.com"]}
+    queued = received(mail(author), records, client=Client(address, b"", sender))
+    assert b"dmarc=" + result in queued
+    assert signing_domains(signer.sign(queued, forwarder), queued) == expected
 
 
 # domain -> the one under which all are one's own

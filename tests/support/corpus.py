@@ -37,7 +37,7 @@ def lookup_in(files):
             records.update(json.load(file))
     records = {name.lower().rstrip("."): record for name, record in records.items()}
 
-    def lookup(name):
+    def lookup(name, kind="TXT"):
         record = records.get(name.decode("ascii"))
         if record is None:
             return Answer("none", reason="NXDOMAIN")

@@ -193,7 +193,7 @@ def domainkeys_signed(text=MESSAGE, key=None, above=b"", **changed):
 
 def answers(records):
     """Returns a lookup function on {name: text, list of texts (str or bytes), or Answer}."""
-    def lookup(name):
+    def lookup(name, kind="TXT"):
         found = records.get(name.decode("ascii"))
         if found is None:
             return Answer("none", reason="NXDOMAIN")

@@ -196,5 +196,6 @@ def test_no_other_domain_is_taken_for_an_international_one():
     for domain in ("stra\u00dfe.example", "\u03b4\u03c2.example"):
         asked = []
         header, body = message.split([dkim_signed(d=in_utf8(domain))])
-        found = examination.examine(header, body, Terms(RSA_LEAST), asked.append, NOW)
+        found = examination.examine(header, body, Terms(RSA_LEAST),
+                                    lambda name, kind: asked.append(name), NOW)
         assert (found.results[0].status, asked) == ("neutral", [])

@@ -120,7 +120,7 @@ def test_no_more_than_ten_signatures_are_looked_at(more):
 def test_one_question_for_each_name():
     asked = []
 
-    def lookup(name):
+    def lookup(name, kind="TXT"):
         asked.append(name)
         return Answer("none", reason="NXDOMAIN")
     header, body = message.split([signed_by_both(dkim_signed())])

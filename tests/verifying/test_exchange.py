@@ -29,7 +29,7 @@ def host(tmp_path):
         yield host
 
 
-ANSWER = (b"1 C\n\n\ngood\nAuthentication-Results: mx.example.net;\n  dkim=none;\n"
+ANSWER = (b"2 C -\n\n\ngood\nAuthentication-Results: mx.example.net;\n  dkim=none;\n"
           b"  domainkeys=none\nDomainKey-Status: no signature\n")
 
 
@@ -43,10 +43,15 @@ LIES = {
     "nothing": b"",
     "one byte": b"1",
     "noise": bytes(range(256)) * 20,
-    "another version": changed(b"1 C", b"2 C"),
-    "no letter": changed(b"1 C", b"1 "),
-    "another letter": changed(b"1 C", b"1 L"),
-    "two letters": changed(b"1 C", b"1 AB"),
+    "another version": changed(b"2 C", b"1 C"),
+    "no letter": changed(b"2 C -", b"2  -"),
+    "another letter": changed(b"2 C", b"2 L"),
+    "two letters": changed(b"2 C", b"2 AB"),
+    "no domain": changed(b"2 C -", b"2 C "),
+    "no word for one": changed(b"2 C -", b"2 C"),
+    "two domains": changed(b"2 C -", b"2 C a.example b.example"),
+    "a domain that is none": changed(b"2 C -", b"2 C a;b"),
+    "a policy that was not asked for": changed(b"2 C -", b"2 C example.com"),
     "cut short": ANSWER[:-1],
     "cut at a line": ANSWER[:ANSWER.index(b"DomainKey")],
     "no fields": ANSWER[:ANSWER.index(b"Auth")],
@@ -65,11 +70,11 @@ LIES = {
     "NUL": changed(b"dkim=none", b"dkim=\0"),
     "8 bit": changed(b"dkim=none", b"dkim=\xff"),
     "status": changed(b"no signature", b"good\n folded"),
-    "removes the subject": changed(b"1 C\n", b"1 C\n0"),
-    "removes what is not there": changed(b"1 C\n", b"1 C\n99"),
-    "removes a minus": changed(b"1 C\n", b"1 C\n-1"),
-    "removes a word": changed(b"1 C\n", b"1 C\nx"),
-    "removes a long number": changed(b"1 C\n", b"1 C\n" + b"9" * 5000),
+    "removes the subject": changed(b"2 C -\n", b"2 C -\n0"),
+    "removes what is not there": changed(b"2 C -\n", b"2 C -\n99"),
+    "removes a minus": changed(b"2 C -\n", b"2 C -\n-1"),
+    "removes a word": changed(b"2 C -\n", b"2 C -\nx"),
+    "removes a long number": changed(b"2 C -\n", b"2 C -\n" + b"9" * 5000),
     "too long": changed(b"dkim=none", b"dkim=" + b"x" * 100_000),
 }
 
@@ -251,4 +256,4 @@ def test_the_server_can_not_write(host):
     with resident.BadServer(look) as bad:
         host.environment["DKSERVER"] = bad.path
         assert host.smtpd(GOOD).code == 0
-    assert seen == [(b"1 1024 0 mx.example.net\n", 1, GOOD, 0)]
+    assert seen == [(b"2 1024 0 mx.example.net 0\n", 1, GOOD, 0)]

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The log line of a message that is refused says who handed it over, and can't be forged."""
 
-import os
 import re
 
 import pytest
 
 from lib import maillog
-from lib.verifying import origin
 from tests.support import dns_server, queue_driver, resident, verifying
 from tests.support.verifier import below
 from tests.support.queue_driver import ENVELOPE
@@ -48,13 +46,17 @@ def test_as_queue_program(host, letters, code, done):
 
 @pytest.mark.parametrize("user, name, sender", [
     ("alice", "example.com", b"<alice@example.com>"), ("", "", b"<>"), ("root", "", b"<root>"),
-    (None, None, b"unknown")])
+    (None, None, b"<alice@example.com>")])
 def test_under_qfilter(host, user, name, sender):
     if user is not None:
         host.environment.update(QMAILUSER=user, QMAILHOST=name)
-    outcome = host.qfilter(WITH_ID)
+    outcome = host.qfilter(WITH_ID)      # which has the envelope on descriptor 3, too
     assert (outcome.code, outcome.output) == (31, b"")
     assert words(outcome) == (b"rejected", b"192.0.2.7", sender, b"<id.1@example.com>")
+
+
+def test_under_a_filter_that_tells_no_sender(host):
+    assert words(host.qfilter(WITH_ID, b"no envelope\0"))[2] == b"unknown"
 
 
 def test_by_the_resident_verifier(host, dns):
@@ -130,17 +132,6 @@ def test_many_results_leave_room(host):
     assert outcome.log.endswith(
         b"; client=192.0.2.7 sender=<alice@example.com> message-id=<id.1@example.com>\n")
     assert len(outcome.log) == len("qmail-qfilter-verify: \n") + maillog.LONGEST
-
-
-def test_an_envelope_that_never_comes(monkeypatch):
-    monkeypatch.setattr(origin, "PATIENCE", 0.01)
-    read_end, write_end = os.pipe()
-    assert origin.sender_of_envelope(read_end) is None
-    os.write(write_end, b"Falice@exa")
-    assert origin.sender_of_envelope(read_end) is None
-    os.close(write_end)
-    os.close(read_end)
-    assert origin.sender_of_envelope(read_end) is None      # nor does that one fail
 
 
 def test_trouble_names_the_client(host):
