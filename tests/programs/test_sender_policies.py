@@ -230,7 +230,8 @@ def test_the_dead_domain_of_spf_leaves_time(verifier, dns):
 DKIM2 = b"DKIM2-Signature: v=1; d=example.org\n"
 
 
-@pytest.mark.parametrize("field", [DKIM2, b"Message-Instance: v=1; i=1\n", b"dkim2-signature:\n x\n"])
+@pytest.mark.parametrize("field", [DKIM2, b"Message-Instance: v=1; i=1\n",
+                                   b"dkim2-signature:\n x\n"])
 def test_dkim2(verifier, field):
     """DKIM2 covers DomainKey-Status, so it is not written."""
     verifier.environment["DKDMARC"] = "off"

@@ -30,8 +30,8 @@ def received(text, lookup_records, authserv_id=AUTHSERV_ID, client=None):
         found = lookup_records.get(name.decode())
         return Answer("found", [found.encode()]) if found else Answer("none", [], "NXDOMAIN")
     header, body = message.split(iter([text]))
-    examined = examination.examine(header, body, Terms(RSA_LEAST, dmarc=bool(client), client=client),
-                                   lookup, int(time.time()))
+    terms = Terms(RSA_LEAST, dmarc=bool(client), client=client)
+    examined = examination.examine(header, body, terms, lookup, int(time.time()))
     return (b"Received: (qmail 4711 invoked by uid 64011); 23 Nov 2026 00:00:00 -0000\n"
             + examination.header_fields(examined, authserv_id.encode()) + text)
 
