@@ -6,7 +6,7 @@ import os
 import dnslib
 
 from tests.support import (
-    forged_results, headers, odd_messages, signature_cases, verifying, wire_answers,
+    forged_results, headers, odd_messages, signature_cases, spf_cases, verifying, wire_answers,
 )
 from tests.fuzz.verifying_targets import SEPARATOR, SIGNED, signed
 from tests.support.corpus import CORPUS, entries
@@ -71,6 +71,18 @@ def dns_answers():
             + [wire for wire, _ in wire_answers.AMONG_OTHERS.values()])
 
 
+def spf_records():
+    """Sender, HELO name and a record each; or one record after the other."""
+    terms = [term.encode() for term, _ in spf_cases.TERMS] + [
+        b"exists:" + macros.encode() for macros, _ in spf_cases.EXAMPLES] + [
+        text.encode()[:1000] for text in spf_cases.HOSTILE.values()] + [
+        b"a:%{p}.example ptr -all", b"redirect=a.example", b"include:a.example ~mx/24//64"]
+    mailfrom = spf_cases.SENDER + b"\nmx.example.com\n"
+    return ([mailfrom + b"v=spf1 " + term for term in terms]
+            + [mailfrom + b"v=spf1 include:a.example -all\nV=spf1 ?ip6:fe80::/10 a",
+               b"\nmx.example.com\nv=spf1 mx", b"a\n\nv=spf1"])
+
+
 # target: (what the first byte is, texts)
 SEEDS = {
     "header": (b"\x06", messages), "long_header": (b"\x40", messages),
@@ -84,6 +96,7 @@ SEEDS = {
     "signature": (b"\x00", signature_seeds), "body": (b"\x03", messages),
     "field": (b"\x00", lambda: [text.partition(b"\n\n")[0] for text in messages()]),
     "spawn": (b"\x03", lambda: SPAWN), "dns_answer": (b"", dns_answers),
+    "spf_record": (b"\x00", spf_records),
 }
 
 

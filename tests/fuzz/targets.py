@@ -4,7 +4,7 @@
 Each holds the code against a plain reading of the RFC, another implementation,
 or a promise of SECURITY.  The first byte of the input says in what pieces the
 rest goes in.  seeds() gives what the fuzzer starts from.  Most targets are in
-mail_targets.py and verifying_targets.py; TARGETS names them all.
+mail_targets.py, verifying_targets.py and spf_targets.py; TARGETS names them all.
 """
 
 import re
@@ -19,6 +19,7 @@ from tests.fuzz.inputs import pieces
 from tests.fuzz.mail_targets import (
     addresses, body, claim, field, header, long_header, removal, sender, without_cr,
 )
+from tests.fuzz.spf_targets import spf_evaluation
 from tests.fuzz.verifying_targets import dns_answer, public_key, record, signature, tags
 from tests.support import rspawn, signing, verifying
 
@@ -79,5 +80,5 @@ TARGETS = {
     "addresses": addresses,
     "tags": tags, "record": record, "public_key": public_key, "signature": signature,
     "removal": removal, "claim": claim, "body": body, "field": field, "spawn": spawn,
-    "dns_answer": dns_answer, "signing": Signing(),
+    "dns_answer": dns_answer, "spf_record": spf_evaluation, "signing": Signing(),
 }
