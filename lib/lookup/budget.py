@@ -3,9 +3,11 @@
 
 import time
 
-from ..mail.address import are_labels
+from ..mail.address import LABEL, are_labels
 from ..packages import Hidden, add_site_packages
 from .answer import Answer
+
+ANY = bytes(range(256))
 
 
 class Lookups:
@@ -26,12 +28,14 @@ class Lookups:
     def find(self, name, kind="TXT"):
         """Returns the Answer for a domain name (bytes) and a type of wire_format.KINDS (str).
 
-        The status is "none" for a name that can't be in the DNS.  A name gets at most half
+        The status is "none" for a name that can't be in the DNS, or have a key there.  A name gets at most half
         of the time that is left, so that a dead domain in one signature leaves time for
         the others.  Raises SettingTrouble.
         """
         name = name.lower()
-        if not are_labels(name):    # callers give international names as A-labels
+        # Callers give international names as A-labels.  SPF asks for the addresses of names
+        # with any characters (RFC 7208 section 7.3, %{l}).
+        if not are_labels(name, LABEL if kind == "TXT" else ANY):
             return Answer("none", [], "not a domain name")
         if self.resolver is None:
             self.resolver = resolver(self.addresses)

@@ -56,7 +56,7 @@ class Resolver:
         kind: of wire_format.KINDS (str)
         """
         try:
-            return self.answer(dns.name.from_text(name.decode("ascii")), kind, deadline)
+            return self.answer(dns.name.Name([*name.split(b"."), b""]), kind, deadline)
         except ServerFailure as failure:
             return Answer("temporary", [], str(failure))
 

@@ -66,6 +66,12 @@ def test_other_types(kind):
             assert (answer.status, sorted(answer.values)) == ("found", sorted(values))
         none = dns.find(b"other.example", kind)
         assert (none.status, none.reason) == ("none", f"no {kind} record")
+        odd = dns.find(b"a+b=c\\x@(y).example.com", kind)
+        assert odd.reason == "NXDOMAIN"
+        assert server.asked[-1][1] == "a+b=c\\x@(y).example.com"      # as it is
+        for none in b"a..example", b"", b"." * 20, b"a" * 64 + b".example", b"a." * 126 + b"ab":
+            assert dns.find(none, kind).reason == "not a domain name"
+        assert server.asked[-1][1] == "a+b=c\\x@(y).example.com"
         missing = dns.find(b"missing.example", kind)
         assert (missing.status, missing.reason) == ("none", "NXDOMAIN")
 
