@@ -37,7 +37,8 @@ DICTIONARY = """Authentication-Results: mx.example.org DomainKey-Status: DKIM-Si
 DomainKey-Signature: From: Sender: v=1; a=rsa-sha256; a=ed25519-sha256; a=rsa-sha1; c=relaxed
 c=nofws d=example.com; s=sel; h=from; bh= b= l=0; t=1; x=1; i=@ q=dns/txt; v=DKIM1; k=rsa; p=
 g=* t=y alice@example.com <alice@example.com> dkim=pass header.d= v=spf1 include:a.example
-redirect= exists: ip4: ip6:::/0 a:%{d} mx:%{ir}.%{v} ptr: %{l1r-} -all""".split()
+redirect= exists: ip4: ip6:::/0 a:%{d} mx:%{ir}.%{v} ptr: %{l1r-} -all v=DMARC1; p=reject;
+sp=none; np=quarantine; psd=y psd=n adkim=s rua=mailto:""".split()
 ESCAPES = ["\\x0d\\x0a", "\\x0a\\x0a", "\\x0a\\x20", "\\x0d", "\\x0a\\x09", "\\x00"]
 
 

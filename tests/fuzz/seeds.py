@@ -6,7 +6,8 @@ import os
 import dnslib
 
 from tests.support import (
-    forged_results, headers, odd_messages, signature_cases, spf_cases, verifying, wire_answers,
+    dmarc, forged_results, headers, odd_messages, signature_cases, spf_cases, verifying,
+    wire_answers,
 )
 from tests.fuzz.verifying_targets import SEPARATOR, SIGNED, signed
 from tests.support.corpus import CORPUS, entries
@@ -83,6 +84,20 @@ def spf_records():
                b"\nmx.example.com\nv=spf1 mx", b"a\n\nv=spf1"])
 
 
+def dmarc_records():
+    """The cases of DMARC, with the answers in the order in which they are asked for."""
+    found = []
+    for case in dmarc.CASES:
+        zone = dmarc.evaluated(case)[1]
+        answers = [dmarc.Zone(case.zone, case.exists).find(name.encode(), kind)
+                   for name, kind in zone.asked]
+        found.append(b"\n".join([
+            *(text.encode() for text in (case.author, case.spf, case.dkim, "")),
+            *(b"!" if answer.status == "temporary" else b"\0".join(answer.values)
+              for answer in answers)]))
+    return found
+
+
 # target: (what the first byte is, texts)
 SEEDS = {
     "header": (b"\x06", messages), "long_header": (b"\x40", messages),
@@ -97,6 +112,7 @@ SEEDS = {
     "field": (b"\x00", lambda: [text.partition(b"\n\n")[0] for text in messages()]),
     "spawn": (b"\x03", lambda: SPAWN), "dns_answer": (b"", dns_answers),
     "spf_record": (b"\x00", spf_records),
+    "dmarc_record": (b"", dmarc_records),
 }
 
 

@@ -20,7 +20,9 @@ from tests.fuzz.mail_targets import (
     addresses, body, claim, field, header, long_header, removal, sender, without_cr,
 )
 from tests.fuzz.spf_targets import spf_evaluation
-from tests.fuzz.verifying_targets import dns_answer, public_key, record, signature, tags
+from tests.fuzz.verifying_targets import (
+    dmarc_record, dns_answer, public_key, record, signature, tags,
+)
 from tests.support import rspawn, signing, verifying
 
 
@@ -80,5 +82,6 @@ TARGETS = {
     "addresses": addresses,
     "tags": tags, "record": record, "public_key": public_key, "signature": signature,
     "removal": removal, "claim": claim, "body": body, "field": field, "spawn": spawn,
-    "dns_answer": dns_answer, "spf_record": spf_evaluation, "signing": Signing(),
+    "dns_answer": dns_answer, "spf_record": spf_evaluation, "dmarc_record": dmarc_record,
+    "signing": Signing(),
 }

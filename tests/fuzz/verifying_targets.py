@@ -16,11 +16,11 @@ from lib.crypto import RSA_LEAST
 from lib.lookup import resolver, wire_format
 from lib.lookup.answer import Answer
 from lib.mail import message, tag_values
-from lib.verifying import dkimpy, examination, key_record
+from lib.verifying import dkimpy, dmarc, examination, key_record
 from lib.verifying.letters import STATUS_WORDS
 from lib.verifying.report import Terms
 from tests.fuzz.inputs import AUTHSERV_ID
-from tests.support import signature_cases, verifying
+from tests.support import dmarc as dmarc_cases, signature_cases, verifying
 
 TAG = re.compile(rb"[ \t\r\n]*([A-Za-z][A-Za-z0-9_]*)[ \t\r\n]*=(.*)", re.DOTALL)
 
@@ -175,3 +175,49 @@ def values(response):
         return set()
     return {resolver.VALUES[kind](found)
             for found in resolver.follow(response, [asked.name], kind) or ()}
+
+
+# Twelve domains of eight names each, and the author's existence.
+DMARC_MOST_LOOKUPS = 12 * 8 + 1
+# (status, policy, disposition, aligned) of all results
+DMARC_RESULTS = {
+    *((status, "", "none", "") for status in ("none", "temperror", "permerror")),
+    *(("pass", policy, "none", by) for policy in ("none", "quarantine", "reject")
+      for by in ("dkim", "spf")),
+    *(("fail", *policies, "") for policies in (
+        ("none", "none"), ("quarantine", "quarantine"), ("quarantine", "none"),
+        ("reject", "reject"), ("reject", "quarantine")))}
+
+
+def dmarc_record(data):
+    """Any domains and records have a DMARC result, which says what its words may say.
+
+    The lines: the author's domain, that of SPF, those of signatures that pass and of
+    others that are not decided, separated by blanks, and then an answer for each name,
+    in the order in which they are asked for.
+    """
+    author, spf, signed, undecided, *answers = (data + b"\n" * 4).split(b"\n")
+    asked, told = [], []
+
+    def find(name, kind):
+        asked.append((name, kind))
+        answer = answers[(len(asked) - 1) % len(answers)]
+        if answer.startswith(b"!"):
+            return dmarc_cases.Answer("temporary", [], "SERVFAIL")
+        if not answer:
+            return dmarc_cases.Answer("none", [], "NXDOMAIN")
+        told.append(answer)
+        return dmarc_cases.Answer("found", answer.split(b"\0"))
+    found = dmarc.evaluate(author, signed.split(), spf or None, find, True,
+                           [("dkim", domain) for domain in undecided.split()])
+    assert len(set(asked)) == len(asked) <= DMARC_MOST_LOOKUPS
+    assert (found.status, found.policy, found.disposition, found.aligned) in DMARC_RESULTS
+    assert all(map(dmarc_cases.is_printable, [found.reason, found.domain, *found.steps]))
+    records = [text for answer in told for text in answer.lower().split(b"\0")
+               if re.match(rb"\s*v\s*=\s*dmarc1\s*(;|$)", text)]
+    assert found.status in ("none", "temperror") or records
+    assert found.policy in ("", "none") or any(found.policy.encode() in text for text in records)
+    if found.aligned:
+        passing = [tag_values.domain_name(domain, 1) for domain in (spf, *signed.split())]
+        assert found.domain.rpartition(".")[2].encode() in {
+            domain.rpartition(b".")[2] for domain in passing if domain}
