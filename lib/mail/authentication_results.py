@@ -65,8 +65,9 @@ def policy_words(policies):
     RFC 8601 section 2.7.2; RFC 9989 section 9.1: policy.dmarc is the policy that applies.
     """
     found = policies.dmarc
+    policy = found.disposition if found.status == "fail" else found.policy
     words = [result_words("dmarc", found, [("header.from", found.domain),
-                                           ("policy.dmarc", found.policy)])]
+                                           ("policy.dmarc", policy)])]
     if policies.spf:
         identity = policies.spf.identity
         words.insert(0, result_words("spf", policies.spf,

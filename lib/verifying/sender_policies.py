@@ -26,38 +26,34 @@ def evaluate(header, results, client, find, to_explain=False):
     header: message.Header; results: list of SignatureResult; client: client.Client, or None
     find: function of a name (bytes) and a type that returns an Answer, always the same
     """
-    domain = author.author_domain(header)
-    signed = [result.domain.encode() for result in results
-              if result.protocol == "dkim" and result.status == "pass"]
+    domain = author_domain(header)
+    signed, undecided = [[result.domain.encode() for result in results
+                          if (result.protocol, result.status) == ("dkim", status)]
+                         for status in ("pass", "temperror")]
+    undecided = [("dkim", name) for name in undecided]
     # Before SPF, so that a dead SPF domain does not take its time.
-    found = dmarc.evaluate(domain, signed, None, find, to_explain)
+    found = dmarc.evaluate(domain, signed, None, find, to_explain, undecided)
     by_spf = client and spf.evaluate(client.address, client.sender, client.helo, find, to_explain)
-    if found.status not in ("fail", "temperror"):
-        return SenderPolicies(by_spf, found)
-    if by_spf and by_spf.status == "pass":
-        found = dmarc.evaluate(domain, signed, by_spf.domain, find, to_explain)
-    if found.status == "fail":
-        status, reason = doubt(domain, results, client, by_spf, find)
-        if status:
-            found.status, found.reason = status, reason
-            found.policy, found.disposition = "", "none"
+    if found.status in ("fail", "temperror") and by_spf:
+        if by_spf.status == "temperror":
+            undecided.append(("spf", by_spf.domain))
+        found = dmarc.evaluate(domain, signed, by_spf.domain if by_spf.status == "pass" else None,
+                               find, to_explain, undecided)
+    elif found.status == "fail":
+        # It can't be evaluated to its end, now or later (RFC 8601 section 2.7.2, permerror).
+        found.status, found.reason = "permerror", "the client is unknown, so SPF is not evaluated"
+        found.policy, found.disposition = "", "none"
     return SenderPolicies(by_spf, found)
 
 
-def doubt(domain, results, client, by_spf, find):
-    """Returns the (status, reason) of a failure that isn't certain, ("", "") if it is.
+def author_domain(header):
+    """Returns the domain (bytes) of all addresses in the only From: field, None if they differ.
 
-    domain: the author's; by_spf: SpfResult, or None; other arguments: as in evaluate()
+    RFC 9989 section 5.3.1: several authors of one domain have a DMARC result.
     """
-    if client is None:
-        return "permerror", "the client is unknown, so SPF is not evaluated"
-    undecided = [result.domain.encode() for result in results
-                 if result.protocol == "dkim" and result.status == "temperror"]
-    spf_domain = by_spf.domain if by_spf.status == "temperror" else None
-    if ((undecided or spf_domain)
-            and dmarc.evaluate(domain, undecided, spf_domain, find).status != "fail"):
-        return "temperror", "what would fit the domain can't be verified now"
-    return "", ""
+    fields = header.named(b"from")
+    found = set(author.domains(fields[0].partition(b":")[2])) if len(fields) == 1 else set()
+    return found.pop() if len(found) == 1 else None
 
 
 def words(policies):
