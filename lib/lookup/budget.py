@@ -28,9 +28,9 @@ class Lookups:
     def find(self, name, kind="TXT"):
         """Returns the Answer for a domain name (bytes) and a type of wire_format.KINDS (str).
 
-        The status is "none" for a name that can't be in the DNS, or have a key there.  A name gets at most half
-        of the time that is left, so that a dead domain in one signature leaves time for
-        the others.  Raises SettingTrouble.
+        The status is "none" for a name that can't be in the DNS, or have a key there.  A
+        name gets at most half of the time that is left, so that a dead domain in one
+        signature leaves time for the others.  Raises SettingTrouble.
         """
         name = name.lower()
         # Callers give international names as A-labels.  SPF asks for the addresses of names
