@@ -31,7 +31,9 @@ def test_verify(admin):
         assert words in dkim
     assert domainkeys.startswith("domainkeys d=example.com s=s1 a=rsa-sha1\n"
                                  "  canonicalization: nofws\n")
+    domainkeys, _, policies = domainkeys.partition("SPF: ")
     assert domainkeys.endswith("  signature: pass\n  result: pass\n")
+    assert policies.startswith("not evaluated, for the client or the sender is not known")
 
 
 def test_verify_with_crlf(admin):
