@@ -84,7 +84,7 @@ def result_words(method, result, named):
     if getattr(result, "test_mode", False):
         words += [b"(test", b"mode)"]
     reason = " ".join(result.reason[:LONGEST_REASON].split()).encode("ascii", "replace")
-    if reason:
+    if reason and result.status != "pass":
         words += (b"reason=" + quoted(reason)).split(b" ")
     for name, content in named:
         if content:

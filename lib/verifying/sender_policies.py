@@ -62,13 +62,13 @@ def words(policies):
     said = ["spf not evaluated: the client or the sender is not known"]
     if spf_result:
         said = [f"spf={spf_result.status} {spf_result.identity}={spf_result.domain.decode()}"
-                + noted(spf_result.reason)]
+                + noted(spf_result)]
     policy = f" p={found.policy}" if found.policy else ""
-    return said + [f"dmarc={found.status} from={found.domain}{policy}{noted(found.reason)}"]
+    return said + [f"dmarc={found.status} from={found.domain}{policy}{noted(found)}"]
 
 
-def noted(reason):
-    return f" ({reason})" if reason else ""
+def noted(result):
+    return "" if result.status == "pass" else f" ({result.reason})"
 
 
 def rejecting(policies):
