@@ -68,13 +68,17 @@ class Client:
 
     message = verifying.dkim_signed(verifying.dkim_signed(key=verifying.Ed25519(), s="ed"))
     records = {verifying.NAME: [verifying.golden_rsa().record()],
-               "ed._domainkey.example.com": [verifying.Ed25519().record()]}
+               "ed._domainkey.example.com": [verifying.Ed25519().record()],
+               "_dmarc.example.com": ["v=DMARC1; p=reject"],
+               "example.com": ["v=spf1 a:client.example.com -all"],
+               "client.example.com": {"A": ["192.0.2.7"]}}
 
     def __init__(self, directory):
         self.host = queue_driver.Host(directory)
         self.dns = dns_server.DnsServer(self.records)
         # Rejects the message unless it is found good or the result is temporary.
-        self.host.environment.update(DKVERIFY="BCDEGIJKfh", DKTIMEOUT="3", DKSERVER="-")
+        self.host.environment.update(DKVERIFY="BCDEGIJKfh", DKTIMEOUT="3", DKSERVER="-",
+                                     DKDMARC="refuse")
 
     def __enter__(self):
         self.dns.__enter__()
