@@ -46,16 +46,13 @@ class Lookups:
             self.spent += time.monotonic() - started
 
 
-def resolver(addresses, whole=False):
+def resolver(addresses):
     """Returns a resolver.Resolver for the addresses.  Raises SettingTrouble.
 
     It imports dnspython only now, so mail without a signature does not pay for that.
-    whole: whether to import all that dnspython would import later for an answer
     """
     add_site_packages()
     # dnspython searches it for optional packages; none is needed, and that takes 35 ms.
     with Hidden(empty=["importlib.metadata"]):
-        from .resolver import Resolver, load_record_types
-    if whole:
-        load_record_types()
+        from .resolver import Resolver
     return Resolver(addresses)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Asks the DNS for records; no other module of the verifier uses the network.
 
-dnspython writes the DNS messages, and reads the answers that wire_format rewrote.
+dnspython writes the queries, wire_format reads the answers.
 Its own resolver is not used, because it costs as much again to import, and because
 its errors do not always distinguish "no such record" from "no server answered".
 """
@@ -14,9 +14,6 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
-import dns.rdata
-import dns.rdataclass
-import dns.rdatatype
 
 from ..errors import SettingTrouble
 from . import wire_format
@@ -31,10 +28,6 @@ QUESTIONS = (b"\0\1", b"\0\0")     # their number in a response; 0 if it was not
 # Codes from servers, and from devices before them, that don't know EDNS (RFC 6891 section 7:
 # FORMERR; older ones use others) or its version (section 6.1.3).
 EDNS_REFUSED = (dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.BADVERS)
-
-
-# Types of records in answers; dnspython imports a module for each when it meets the first.
-RECORD_TYPES = (*wire_format.KINDS, "CNAME", "SOA", "NS", "OPT")
 
 
 class ServerFailure(Exception):
@@ -56,12 +49,12 @@ class Resolver:
         kind: of wire_format.KINDS (str)
         """
         try:
-            return self.answer(dns.name.Name([*name.split(b"."), b""]), kind, deadline)
+            return self.answer(wire_format.wire_name(name), kind, deadline)
         except ServerFailure as failure:
             return Answer("temporary", [], str(failure))
 
     def answer(self, name, kind, deadline):
-        """Returns the Answer for a dns.name.Name; follows CNAME records.
+        """Returns the Answer for a name in wire format; follows CNAME records.
 
         Raises ServerFailure.
         """
@@ -71,33 +64,35 @@ class Resolver:
             known = len(chain)
             response = self.response(chain[-1], kind, deadline)
             found = follow(response, chain, kind)
-            times_to_live += [rrset.ttl for rrset in response.answer]
+            times_to_live += [seconds for _, _, seconds, _ in response.records]
             if found:
-                return Answer("found", list(map(VALUES[kind], found)), "", min(times_to_live))
+                return Answer("found", found, "", min(times_to_live))
             # The response code applies to the last name of the chain (RFC 6604 section 3).
-            if response.rcode() == dns.rcode.NXDOMAIN or len(chain) == known:
-                reason = ("NXDOMAIN" if response.rcode() == dns.rcode.NXDOMAIN
-                          else f"no {kind} record")
-                return Answer("none", [], reason, min(times_to_live + [absence(response)]))
+            if response.code == dns.rcode.NXDOMAIN or len(chain) == known:
+                reason = "NXDOMAIN" if response.code == dns.rcode.NXDOMAIN else f"no {kind} record"
+                return Answer("none", [], reason, min(times_to_live + [response.absence]))
 
     def response(self, name, kind, deadline):
-        """Returns the first usable response for a dns.name.Name and type.  Raises ServerFailure.
+        """Returns the first usable Response for a name in wire format and a type.
+
+        Raises ServerFailure.
 
         Tries each server in turn, and in the next rounds those again that timed out.
         The second round is without EDNS, because some devices drop queries that have it.
         """
-        query = dns.message.make_query(name, kind, use_edns=0, payload=UDP_PAYLOAD)
+        asked, _ = dns.name.from_wire(name, 0)
+        query = dns.message.make_query(asked, kind, use_edns=0, payload=UDP_PAYLOAD)
         failure = ServerFailure("no time left")
         servers_left = self.servers
         for number, timeout in enumerate(TIMEOUTS, 1):
-            asked = without_edns(query) if number == 2 else query
+            sent = without_edns(query) if number == 2 else query
             slow = []
             for server in servers_left:
                 until = min(time.monotonic() + timeout, deadline)
                 if until <= time.monotonic():
                     raise failure
                 try:
-                    return exchange(asked, server, until)
+                    return exchange(sent, server, until)
                 except TimeoutError as reason:
                     failure = ServerFailure(str(reason))
                     slow.append(server)
@@ -107,76 +102,20 @@ class Resolver:
         raise failure
 
 
-def load_record_types():
-    """Makes dnspython import its modules for RECORD_TYPES.
-
-    A process calls it before it gives up the right to read the packages.  Raises
-    ImportError if one can't be loaded; dnspython would go on without it, for good.
-    """
-    for name in RECORD_TYPES:
-        found = dns.rdata.get_rdata_class(dns.rdataclass.IN, dns.rdatatype.from_text(name))
-        if found is dns.rdata.GenericRdata:
-            raise ImportError(f"dnspython can't load its module for {name} records")
-
-
-def joined(record):
-    """Returns the text of a TXT record: its strings without blanks between them (bytes)."""
-    return b"".join(record.strings)
-
-
-def address(record):
-    """Returns the address of an A or AAAA record as 4 or 16 bytes."""
-    return record.to_wire()
-
-
-def preference_and_name(record):
-    """Returns the (preference, name) of an MX record."""
-    return record.preference, plain(record.exchange)
-
-
-def pointed_to(record):
-    """Returns the name in a PTR record."""
-    return plain(record.target)
-
-
-def plain(name):
-    """Returns a dns.name.Name as bytes in lower case, without the final dot.
-
-    Bytes that no host name has are escaped, so that nothing is found at such a name.
-    """
-    return name.to_text(omit_final_dot=True).lower().encode("ascii")
-
-
-# Type of records -> function that returns a record's value; see Answer.
-VALUES = {"TXT": joined, "A": address, "AAAA": address, "MX": preference_and_name,
-          "PTR": pointed_to}
-
-
 def follow(response, chain, kind):
-    """Returns the records of a type at the last name in chain, or None.
+    """Returns the values of a type (str) at the last name in chain, [] if there are none.
 
-    Appends the targets of its CNAME records to chain.  Raises ServerFailure if there are
-    too many, as in a loop.
+    Appends the names that CNAME records lead to to chain.  Raises ServerFailure if there
+    are too many, as in a loop.
     """
-    wanted = dns.rdatatype.from_text(kind)
     while True:
-        found = records(response, chain[-1], wanted)
-        aliases = records(response, chain[-1], dns.rdatatype.CNAME)
+        found = response.values(chain[-1], wire_format.KINDS[kind])
+        aliases = response.values(chain[-1], wire_format.CNAME)
         if found or not aliases:
             return found
         if len(chain) > ALIASES:
             raise ServerFailure(f"more than {ALIASES} CNAME records")
-        chain.append(aliases[0].target)
-
-
-def absence(response):
-    """Returns how many seconds a negative answer may be cached, 0 without an SOA record.
-
-    RFC 2308 section 5.
-    """
-    return min((min(rrset.ttl, rrset[0].minimum) for rrset in response.authority
-                if (rrset.rdclass, rrset.rdtype) == (dns.rdataclass.IN, dns.rdatatype.SOA)),
-               default=0)
+        chain.append(aliases[0])
 
 
 def servers(addresses, resolv_conf):
@@ -238,8 +177,8 @@ def exchange(query, server, until):
         raise TimeoutError(str(error) if CUT in str(error) else "timeout") from error
     except OSError as error:
         raise ServerFailure(error.strerror or "no connection") from error
-    response = parse(received)
-    if response.rcode() in EDNS_REFUSED and query.edns >= 0:
+    response = read(received)
+    if response.code in EDNS_REFUSED and query.edns >= 0:
         return exchange(without_edns(query), server, until)
     check(response)
     return response
@@ -251,30 +190,21 @@ def without_edns(query):
     return dns.message.make_query(asked.name, asked.rdtype, use_edns=False)
 
 
-def parse(wire):
-    """Returns the dns.message.Message in bytes, as wire_format rewrites it.
-
-    Raises ServerFailure.
-    """
+def read(wire):
+    """Returns the wire_format.Response in bytes.  Raises ServerFailure."""
     try:
-        wire, code = wire_format.rewritten(wire)
-        response = dns.message.from_wire(wire)
+        return wire_format.read(wire)
     except wire_format.Malformed as malformed:
         raise ServerFailure(str(malformed)) from malformed
-    except (dns.exception.DNSException, ValueError) as error:
-        raise ServerFailure("malformed answer") from error
-    response.set_rcode(code)
-    return response
 
 
 def check(response):
-    """Raises ServerFailure unless a response answers the question."""
-    rcode = response.rcode()
-    if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        raise ServerFailure(dns.rcode.to_text(rcode))
+    """Raises ServerFailure unless a Response answers the question."""
+    if response.code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+        raise ServerFailure(dns.rcode.to_text(response.code))
     if response.flags & dns.flags.TC:
         raise ServerFailure("answer cut short")
-    if not response.answer and not response.flags & (dns.flags.AA | dns.flags.RA):
+    if not response.records and not response.flags & (dns.flags.AA | dns.flags.RA):
         raise ServerFailure("referral")     # the server only points to others
 
 
@@ -352,8 +282,3 @@ def answers(query, wire):
         return query.is_response(dns.message.from_wire(wire, question_only=True))
     except (dns.exception.DNSException, ValueError):
         return False
-
-
-def records(response, name, kind):
-    """Returns the records of a name and type in the answer section, or None."""
-    return response.get_rrset(response.answer, name, dns.rdataclass.IN, kind)

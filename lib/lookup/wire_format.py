@@ -1,50 +1,90 @@
 # SPDX-License-Identifier: MIT
-"""Reduces a DNS answer to the records that a look-up needs, before dnspython reads it.
+"""Reads the records that a look-up needs from a DNS answer: RFC 1035 section 4.
 
-A name may continue at a pointer to earlier bytes (RFC 1035 section 4.1.4), and
-dnspython before 2.9 follows chains of pointers of any length.  The rewritten answer has
-no pointers, and only CNAME and SOA records and those of the type asked for, so that no
-other record costs time or, if it is malformed, invalidates the answer.
+dnspython would read all records: each costs time, a malformed one of any type invalidates
+the answer, and before 2.9 a name may lead it through any number of compression pointers.
+Names are in wire format here: labels with their lengths in front, in lower case, without
+pointers.
 """
 
 import struct
 
-HEADER = struct.Struct(">6H")       # identifier, flags, four counts (RFC 1035 section 4.1.1)
+HEADER = struct.Struct(">6H")       # identifier, flags, four counts (section 4.1.1)
 QUESTION = struct.Struct(">HH")     # type, class
 RECORD = struct.Struct(">HHIH")     # type, class, TTL, length of the data (section 4.1.3)
+PREFERENCE = struct.Struct(">H")    # of an MX record, before the name (section 3.3.9)
+SOA_END = struct.Struct(">5I")      # of an SOA record, behind its two names (section 3.3.13)
 CNAME, SOA, TXT, OPT, IN = 5, 6, 16, 41, 1
+A, PTR, MX, AAAA = 1, 12, 15, 28
 
 # The types that are looked up (section 3.2.2, RFC 3596 section 2.1).
-KINDS = {"A": 1, "PTR": 12, "MX": 15, "TXT": TXT, "AAAA": 28}
+KINDS = {"TXT": TXT, "A": A, "AAAA": AAAA, "MX": MX, "PTR": PTR}
 NAMES = {number: name for name, number in KINDS.items()}
-
-# Type -> (bytes before the names in its data, number of names, bytes after them); section 3.3.
-LAYOUTS = {CNAME: (0, 1, 0), SOA: (0, 2, 20), KINDS["A"]: (4, 0, 0), KINDS["AAAA"]: (16, 0, 0),
-           KINDS["MX"]: (2, 1, 0), KINDS["PTR"]: (0, 1, 0)}
+ADDRESS_LENGTHS = {A: 4, AAAA: 16}
 
 MOST_RECORDS = 256
 MOST_ALIASES = 9        # CNAME records: one more than the resolver follows
 MOST_POINTERS = 127     # of a name: each useful one leads to another label (section 2.3.4)
 LONGEST_NAME = 255      # bytes (section 2.3.4)
+LONGEST_TIME = 2**31 - 1    # seconds; RFC 2181 section 8: more counts as none
 
 
 class Malformed(Exception):
     """An answer is not in the format, or has too many records; the text says why."""
 
 
-def rewritten(wire):
-    """Returns (the rewritten answer, its extended response code).  Raises Malformed.
+class Response:
+    """The parts of a DNS answer that count.
 
-    wire: the answer (bytes).  The code's upper bits are in the OPT record (RFC 6891
-    section 6.1.3), which is left out with the whole additional section.
+    flags: int, of the header; code: the extended response code, whose upper bits are in the
+    OPT record (RFC 6891 section 6.1.3)
+    records: list of (name, type, seconds, value), the CNAME records and those of the type
+    asked for; value: as in answer.Answer, of a CNAME record the name that it leads to
+    absence: seconds for which a negative answer may be cached, 0 without an SOA record (RFC
+    2308 section 5)
     """
+
+    __slots__ = ("flags", "code", "records", "absence")
+
+    def __init__(self, flags, code, records, absence):
+        self.flags = flags
+        self.code = code
+        self.records = records
+        self.absence = absence
+
+    def values(self, name, kind):
+        """Returns the values of a name and type (number) in the answer: list, each once."""
+        return list(dict.fromkeys(value for owner, found, _, value in self.records
+                                  if (owner, found) == (name, kind)))
+
+
+def read(wire):
+    """Returns the Response in bytes.  Raises Malformed."""
     try:
-        return Answer(wire).rewritten()
+        return Reader(wire).response()
     except (struct.error, IndexError) as error:
         raise Malformed("malformed answer") from error
 
 
-class Answer:
+def wire_name(name):
+    """Returns a name in text (bytes, lower case, labels of at most 63 bytes) in wire format."""
+    return b"".join(bytes((len(label),)) + label for label in name.split(b".")) + b"\0"
+
+
+def text(name):
+    """Returns a name in wire format as text (bytes), without the final dot but the root's.
+
+    A dot within a label is escaped, so that it is another name.
+    """
+    labels = []
+    at = 0
+    while name[at]:
+        labels.append(name[at + 1:at + 1 + name[at]].replace(b".", b"\\."))
+        at += 1 + name[at]
+    return b".".join(labels) or b"."
+
+
+class Reader:
     """An answer's bytes, and the offset up to which they are read."""
 
     def __init__(self, wire):
@@ -52,23 +92,19 @@ class Answer:
         self.at = 0
         self.names = {}     # offset of a name: (the name, the offset of its end)
 
-    def rewritten(self):
-        """See rewritten().  Also raises struct.error and IndexError if bytes are missing."""
-        identifier, flags, questions, *counts = self.unpack(HEADER)
+    def response(self):
+        """See read().  Also raises struct.error and IndexError if bytes are missing."""
+        _, flags, questions, *counts = self.unpack(HEADER)
         if questions + sum(counts) > MOST_RECORDS:
             raise Malformed(f"an answer of more than {MOST_RECORDS} records")
         asked = [(self.name(), *self.unpack(QUESTION)) for _ in range(questions)]
         answers, authority, additional = [[self.record() for _ in range(count)]
                                           for count in counts]
-        answers = self.wanted(answers, asked[0][1] if asked else None)
-        # One SOA record shows how long a negative answer is valid (RFC 2308 section 3).
-        authority = [self.required(record) for record in authority if is_a(record, SOA)][:1]
         code = flags & 15
         for kind, _, seconds, _, _, _ in additional:
             code |= seconds >> 24 << 4 if kind == OPT else 0
-        parts = [HEADER.pack(identifier, flags, len(asked), len(answers), len(authority), 0)]
-        parts += [name + QUESTION.pack(kind, group) for name, kind, group in asked]
-        return b"".join(parts + answers + authority), code
+        return Response(flags, code, self.wanted(answers, asked[0][1] if asked else None),
+                        self.absence(authority))
 
     def unpack(self, form):
         values = form.unpack_from(self.wire, self.at)
@@ -85,7 +121,7 @@ class Answer:
         return kind, group, seconds, name, start, self.at
 
     def wanted(self, answers, asked):
-        """Returns the CNAME records and those of the type asked for, written.  Raises Malformed.
+        """Returns Response.records.  Raises Malformed.
 
         asked: number of the type, or None.  A malformed record of that type is left out,
         unless there is no other.
@@ -94,52 +130,60 @@ class Answer:
         if len(aliases) > MOST_ALIASES:
             raise Malformed(f"an answer of more than {MOST_ALIASES} CNAME records")
         wanted = [record for record in answers if asked in NAMES and is_a(record, asked)]
-        write = self.written_text if asked == TXT else self.written
-        written = list(map(write, wanted))
-        sound = [record for record in written if record]
-        if written and not sound:
+        found = list(filter(None, map(self.valued, wanted)))
+        if wanted and not found:
             raise Malformed(f"malformed {NAMES[asked]} record")
-        return [self.required(record) for record in aliases] + sound
-
-    def required(self, record):
-        """Returns a record, written.  Raises Malformed if that can't be done."""
-        written = self.written(record)
-        if not written:
+        found += map(self.valued, aliases)
+        if None in found:
             raise Malformed("malformed answer")
-        return written
+        return found
 
-    def written_text(self, record):
-        """Returns a TXT record (bytes), or None if its data are not one or more strings.
-
-        RFC 1035 section 3.3.14.  Only the joined strings have a meaning (RFC 6376 section
-        3.6.2.2), so the text is split anew, into few strings.
-        """
-        kind, group, seconds, name, at, end = record
-        strings = []
-        while at < end:
-            after = at + 1 + self.wire[at]
-            strings.append(self.wire[at + 1:after])
-            at = after
-        if at != end or not strings:
-            return None
-        text = b"".join(strings)
-        pieces = [text[start:start + 255] for start in range(0, len(text), 255)] or [b""]
-        data = b"".join(bytes((len(piece),)) + piece for piece in pieces)
-        return name + RECORD.pack(kind, group, seconds, len(data)) + data
-
-    def written(self, record):
-        """Returns a record of LAYOUTS (bytes) without pointers, or None if it is malformed."""
-        kind, group, seconds, name, start, end = record
-        before, names, after = LAYOUTS[kind]
-        self.at = start + before
+    def valued(self, record):
+        """Returns an element of Response.records, None if the record is malformed."""
+        kind, _, seconds, name, self.at, end = record
         try:
-            found = [self.name() for _ in range(names)]
-        except (Malformed, IndexError):
+            value = self.value(kind, end)
+        except (Malformed, struct.error, IndexError):
             return None
-        if self.at + after != end:
+        if self.at != end:
             return None
-        data = self.wire[start:start + before] + b"".join(found) + self.wire[self.at:end]
-        return name + RECORD.pack(kind, group, seconds, len(data)) + data
+        return name, kind, seconds if seconds <= LONGEST_TIME else 0, value
+
+    def value(self, kind, end):
+        """Reads the data of a record up to end.  Also raises struct.error, IndexError."""
+        if kind == TXT:
+            return self.joined_strings(end)
+        if kind in ADDRESS_LENGTHS:
+            start, self.at = self.at, self.at + ADDRESS_LENGTHS[kind]
+            return self.wire[start:self.at]
+        if kind == MX:
+            preference, = self.unpack(PREFERENCE)
+            return preference, text(self.name())
+        return text(self.name()) if kind == PTR else self.name()
+
+    def joined_strings(self, end):
+        """Reads the strings of a TXT record, one at least (section 3.3.14).
+
+        Only the joined strings have a meaning (RFC 6376 section 3.6.2.2).
+        """
+        strings = []
+        while not strings or self.at < end:
+            start = self.at + 1
+            self.at = start + self.wire[self.at]
+            strings.append(self.wire[start:self.at])
+        return b"".join(strings)
+
+    def absence(self, authority):
+        """Returns Response.absence by the records of the authority section.  Raises Malformed."""
+        for kind, group, seconds, _, start, end in authority:
+            if (kind, group) == (SOA, IN):
+                self.at = start
+                self.name(), self.name()
+                *_, minimum = self.unpack(SOA_END)
+                if self.at != end:
+                    raise Malformed("malformed answer")
+                return min(seconds if seconds <= LONGEST_TIME else 0, minimum)
+        return 0
 
     def name(self):
         """Reads the name at the offset; returns it without pointers.  Raises Malformed."""
@@ -169,9 +213,9 @@ class Answer:
                 raise Malformed("malformed name")
             at += 1 + size
             if not size:
-                return b"".join(labels), end or at
+                return b"".join(labels).lower(), end or at
 
 
 def is_a(record, kind):
-    """Returns whether a record of Answer.record() has the type, in the class IN."""
+    """Returns whether a record of Reader.record() has the type, in the class IN."""
     return record[:2] == (kind, IN)

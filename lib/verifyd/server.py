@@ -38,7 +38,7 @@ class ResidentVerifier:
 
     def __init__(self, addresses, workers=1):
         crypto.backend()        # loads the library for Ed25519
-        self.cache = cache.AnswerCache(budget.resolver(addresses, whole=True),
+        self.cache = cache.AnswerCache(budget.resolver(addresses),
                                     turns=cache.Turns(max(workers - 1, 1)))
 
     def serve(self, connection):
