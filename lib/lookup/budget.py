@@ -4,7 +4,6 @@
 import time
 
 from ..mail.address import LABEL, are_labels
-from ..packages import Hidden, add_site_packages
 from .answer import Answer
 
 ANY = bytes(range(256))
@@ -49,10 +48,7 @@ class Lookups:
 def resolver(addresses):
     """Returns a resolver.Resolver for the addresses.  Raises SettingTrouble.
 
-    It imports dnspython only now, so mail without a signature does not pay for that.
+    Imports it only now, so mail without a signature does not pay for that.
     """
-    add_site_packages()
-    # dnspython searches it for optional packages; none is needed, and that takes 35 ms.
-    with Hidden(empty=["importlib.metadata"]):
-        from .resolver import Resolver
+    from .resolver import Resolver
     return Resolver(addresses)

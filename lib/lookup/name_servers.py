@@ -12,17 +12,21 @@ import socket
 import time
 from typing import NamedTuple
 
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.query
-import dns.rcode
-import dns.rdataclass
-import dns.rdatatype
-
+from ..packages import Hidden, add_site_packages
 from .answer import CUT, Answer
 from .resolver import ALIASES, EDNS_REFUSED, UDP_PAYLOAD
+
+add_site_packages()
+# dnspython searches it for optional packages; none is needed, and that takes 35 ms.
+with Hidden(empty=["importlib.metadata"]):
+    import dns.exception
+    import dns.flags
+    import dns.message
+    import dns.name
+    import dns.query
+    import dns.rcode
+    import dns.rdataclass
+    import dns.rdatatype
 
 PORT = 53
 TRIES = (1, 2, 4)       # seconds to wait for a server, again because a datagram may be lost

@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Asks the DNS for records; no other module of the verifier uses the network.
 
-dnspython writes the queries, wire_format reads the answers.
-Its own resolver is not used, because it costs as much again to import, and because
-its errors do not always distinguish "no such record" from "no server answered".
+dnspython's resolver is not used, because it takes more CPU time to import than all the rest
+of a verified message, and because its errors do not always distinguish "no such record"
+from "no server answered".
 """
 
 import socket
 import time
-
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.rcode
 
 from ..errors import SettingTrouble
 from . import wire_format
@@ -23,11 +17,11 @@ TIMEOUTS = (1, 3, 5)    # seconds to wait for a server, in each of the rounds
 UDP_PAYLOAD = 1232      # bytes that pass unfragmented (DNS Flag Day 2020)
 ALIASES = 8             # CNAME records to follow for one name
 PORT = "53"
-QUESTIONS = (b"\0\1", b"\0\0")     # their number in a response; 0 if it was not understood
 
 # Codes from servers, and from devices before them, that don't know EDNS (RFC 6891 section 7:
 # FORMERR; older ones use others) or its version (section 6.1.3).
-EDNS_REFUSED = (dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.BADVERS)
+EDNS_REFUSED = (wire_format.FORMERR, wire_format.SERVFAIL, wire_format.NOTIMP,
+                wire_format.BADVERS)
 
 
 class ServerFailure(Exception):
@@ -68,8 +62,9 @@ class Resolver:
             if found:
                 return Answer("found", found, "", min(times_to_live))
             # The response code applies to the last name of the chain (RFC 6604 section 3).
-            if response.code == dns.rcode.NXDOMAIN or len(chain) == known:
-                reason = "NXDOMAIN" if response.code == dns.rcode.NXDOMAIN else f"no {kind} record"
+            missing = response.code == wire_format.NXDOMAIN
+            if missing or len(chain) == known:
+                reason = "NXDOMAIN" if missing else f"no {kind} record"
                 return Answer("none", [], reason, min(times_to_live + [response.absence]))
 
     def response(self, name, kind, deadline):
@@ -80,12 +75,11 @@ class Resolver:
         Tries each server in turn, and in the next rounds those again that timed out.
         The second round is without EDNS, because some devices drop queries that have it.
         """
-        asked, _ = dns.name.from_wire(name, 0)
-        query = dns.message.make_query(asked, kind, use_edns=0, payload=UDP_PAYLOAD)
+        query = wire_format.Query(name, kind, UDP_PAYLOAD)
         failure = ServerFailure("no time left")
         servers_left = self.servers
         for number, timeout in enumerate(TIMEOUTS, 1):
-            sent = without_edns(query) if number == 2 else query
+            sent = query.without_edns() if number == 2 else query
             slow = []
             for server in servers_left:
                 until = min(time.monotonic() + timeout, deadline)
@@ -162,32 +156,25 @@ def nameservers(resolv_conf):
 
 
 def exchange(query, server, until):
-    """Returns the response of one server to a dns.message.Message.
+    """Returns the wire_format.Response of one server to a wire_format.Query.
 
     server: of servers(); until: time.monotonic().  Asks by TCP if the answer over UDP is
     truncated, and again without EDNS if the server refuses that.  Raises TimeoutError,
     ServerFailure.
     """
-    wire = query.to_wire()
     try:
-        received = ask_by_udp(query, wire, server, until)
-        if received[2] & 0x02:      # TC: truncated (RFC 1035 section 4.1.1)
-            received = whole_answer(query, wire, server, until)
+        received = ask_by_udp(query, server, until)
+        if int.from_bytes(received[2:4], "big") & wire_format.TRUNCATED:
+            received = whole_answer(query, server, until)
     except (TimeoutError, socket.timeout) as error:     # the same since Python 3.10
         raise TimeoutError(str(error) if CUT in str(error) else "timeout") from error
     except OSError as error:
         raise ServerFailure(error.strerror or "no connection") from error
     response = read(received)
-    if response.code in EDNS_REFUSED and query.edns >= 0:
-        return exchange(without_edns(query), server, until)
+    if response.code in EDNS_REFUSED and query.payload:
+        return exchange(query.without_edns(), server, until)
     check(response)
     return response
-
-
-def without_edns(query):
-    """Returns the same query (dns.message.Message) with a new identifier and no OPT record."""
-    asked = query.question[0]
-    return dns.message.make_query(asked.name, asked.rdtype, use_edns=False)
 
 
 def read(wire):
@@ -200,36 +187,38 @@ def read(wire):
 
 def check(response):
     """Raises ServerFailure unless a Response answers the question."""
-    if response.code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        raise ServerFailure(dns.rcode.to_text(response.code))
-    if response.flags & dns.flags.TC:
+    code, flags = response.code, response.flags
+    if code not in (wire_format.NOERROR, wire_format.NXDOMAIN):
+        raise ServerFailure(wire_format.CODES.get(code, f"response code {code}"))
+    if flags & wire_format.TRUNCATED:
         raise ServerFailure("answer cut short")
-    if not response.records and not response.flags & (dns.flags.AA | dns.flags.RA):
+    if not response.records and not flags & (
+            wire_format.AUTHORITATIVE | wire_format.RECURSION_AVAILABLE):
         raise ServerFailure("referral")     # the server only points to others
 
 
-def ask_by_udp(query, wire, server, until):
+def ask_by_udp(query, server, until):
     """Returns the first datagram (bytes) from the server that answers the query.
 
     Ignores others.  Raises TimeoutError, OSError.
     """
     with socket.socket(server[0], socket.SOCK_DGRAM) as connection:
         connection.connect(server[1])
-        connection.send(wire)
+        connection.send(query.wire)
         while True:
             connection.settimeout(seconds_left(until))
             received = connection.recv(65535)
-            if answers(query, received):
+            if query.is_answered_by(received):
                 return received
 
 
-def whole_answer(query, wire, server, until):
+def whole_answer(query, server, until):
     """Calls ask_by_tcp(), and adds to the reason of an error why TCP was needed.
 
     Raises TimeoutError, ServerFailure.
     """
     try:
-        return ask_by_tcp(query, wire, server, until)
+        return ask_by_tcp(query, server, until)
     except (TimeoutError, socket.timeout) as error:
         raise TimeoutError(f"{CUT} (timeout)") from error
     except ServerFailure as failure:
@@ -238,7 +227,7 @@ def whole_answer(query, wire, server, until):
         raise ServerFailure(f"{CUT} ({error.strerror or 'no connection'})") from error
 
 
-def ask_by_tcp(query, wire, server, until):
+def ask_by_tcp(query, server, until):
     """Returns the answer to the query over TCP (RFC 1035 section 4.2.2), bytes.
 
     Raises TimeoutError, ServerFailure, OSError.
@@ -246,10 +235,10 @@ def ask_by_tcp(query, wire, server, until):
     with socket.socket(server[0], socket.SOCK_STREAM) as connection:
         connection.settimeout(seconds_left(until))
         connection.connect(server[1])
-        connection.sendall(len(wire).to_bytes(2, "big") + wire)
+        connection.sendall(len(query.wire).to_bytes(2, "big") + query.wire)
         length = int.from_bytes(receive(connection, 2, until), "big")
         received = receive(connection, length, until)
-    if not answers(query, received):
+    if not query.is_answered_by(received):
         raise ServerFailure("answer to another question")
     return received
 
@@ -272,13 +261,3 @@ def seconds_left(until):
     if left <= 0:
         raise TimeoutError
     return left
-
-
-def answers(query, wire):
-    """Returns whether bytes respond to the query: they have its identifier and question."""
-    if wire[:2] != query.id.to_bytes(2, "big") or wire[4:6] not in QUESTIONS:
-        return False
-    try:
-        return query.is_response(dns.message.from_wire(wire, question_only=True))
-    except (dns.exception.DNSException, ValueError):
-        return False

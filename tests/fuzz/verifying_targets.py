@@ -168,10 +168,10 @@ def dns_answer(data):
     if kind:
         with contextlib.suppress(resolver.ServerFailure):
             found = resolver.follow(response, [in_wire_format(asked.name)], kind)
-            assert set(found) == values(theirs, asked.name, kind)
+            assert set(found) == answered(theirs, asked.name, kind)
 
 
-def values(response, name, kind):
+def answered(response, name, kind):
     """The values of a name and type (str) in a dns.message.Message, behind its aliases; set."""
     while True:
         found, aliases = [response.get_rrset(response.answer, name, dns.rdataclass.IN, each)

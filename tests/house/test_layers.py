@@ -33,7 +33,7 @@ DOORS = {
     "qmail_dk_verifyd": SHARED | {"verifyd"},
 }
 PACKAGES = {
-    "dns": {"lookup/resolver", "lookup/name_servers"},
+    "dns": {"lookup/name_servers"},
     "dkim": {"verifying/dkimpy"},
     "cryptography": {"crypto/package"},
     "_ctypes": {"c_library"},

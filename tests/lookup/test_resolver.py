@@ -7,8 +7,8 @@ import threading
 import time
 from unittest import mock
 
+import dns.exception
 import dns.message
-import dns.name
 import dnslib
 import pytest
 from hypothesis import given, settings, strategies
@@ -339,18 +339,32 @@ def hostile_wire(draw):
     """A response with bytes changed at random, with the right identifier."""
     zone = {NAME: draw(strategies.sampled_from([
         [LONG, "x"], {"cname": "c.example"}, {"rcode": "NXDOMAIN"}])), "c.example": ["y"]}
-    query = dns.message.make_query(NAME, "TXT", use_edns=0, payload=1232)
-    wire = bytearray(dns_server.DnsServer(zone).answers(query.to_wire(), "udp")[0])
+    query = wire_format.Query(wire_format.wire_name(NAME.encode()), "TXT", 1232)
+    wire = bytearray(dns_server.DnsServer(zone).answers(query.wire, "udp")[0])
     for _ in range(draw(strategies.integers(1, 6))):
         wire[draw(strategies.integers(2, len(wire) - 1))] = draw(strategies.integers(0, 255))
     return query, bytes(wire[:draw(strategies.integers(2, len(wire)))])
+
+
+def is_answer(query, wire):
+    """Whether bytes answer a query, as dnspython says.
+
+    It reads a question in the answer whose name is a pointer, which no server writes.
+    """
+    if wire[4:6] not in (b"\0\0", b"\0\1"):
+        return False
+    try:
+        return dns.message.from_wire(query).is_response(
+            dns.message.from_wire(wire, question_only=True))
+    except (dns.exception.DNSException, ValueError):
+        return False
 
 
 @settings(max_examples=500, deadline=None)
 @given(strategies.data())
 def test_hostile_answer_raises_nothing_else(data):
     query, wire = hostile_wire(data.draw)
-    assert resolver.answers(query, wire) in (True, False)
+    assert query.is_answered_by(wire) == is_answer(query.wire, wire)
     with contextlib.suppress(resolver.ServerFailure):
         response = resolver.read(wire)
         resolver.check(response)
