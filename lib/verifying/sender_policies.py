@@ -9,6 +9,8 @@ owner wants done if not.  DomainKeys' pass does not count: RFC 9989 knows DKIM a
 from ..mail import author
 from . import dmarc, spf
 
+DISPUTED = "some readers find other header fields, so perhaps another author"
+
 
 class SenderPolicies:
     """The results.  spf: spf.SpfResult, or None without a client; dmarc: dmarc.DmarcResult"""
@@ -43,6 +45,10 @@ def evaluate(header, results, client, find, to_explain=False):
         # It can't be evaluated to its end, now or later (RFC 8601 section 2.7.2, permerror).
         found.status, found.reason = "permerror", "the client is unknown, so SPF is not evaluated"
         found.policy, found.disposition = "", "none"
+    if found.status == "pass" and header.is_disputed():
+        # SPF proves nothing for an author that only some readers see.  A failure stays one.
+        found.status, found.reason = "none", DISPUTED
+        found.policy = ""
     return SenderPolicies(by_spf, found)
 
 

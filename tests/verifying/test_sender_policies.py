@@ -22,6 +22,7 @@ RECORDS = {NAME: KEY, "_dmarc.example.com": "v=DMARC1; p=reject",
 OURS, STRANGER = bytes((192, 0, 2, 7)), bytes((198, 51, 100, 7))
 SIGNED = dkim_signed()
 BROKEN = SIGNED + b"x\n"
+HIDING = b"X-Note: x\rFrom: chief@other.example\n"
 
 
 def client(address, sender=b"a@example.com", helo=b"mail.example.com"):
@@ -59,6 +60,16 @@ CASES = {
                     ("fail", "none", False)),
     "two From fields": (b"From: x@example.com\n" + MESSAGE, client(STRANGER), {},
                         ("fail", "none", False)),
+    # a header in which some readers find another author: no pass, but a failure stays one
+    "an author behind a CR, sent by its host": (
+        HIDING + MESSAGE, client(OURS), {}, ("pass", "none", False)),
+    "an author behind a CR, forged": (
+        HIDING + MESSAGE, client(STRANGER), {}, ("fail", "fail", True)),
+    "an author behind a line that is no field": (
+        b"no field\n" + MESSAGE, client(OURS), {}, ("pass", "none", False)),
+    "a mailbox's first line": (
+        b"From a@example.com Thu Jan  1 00:00:00 1970\n" + MESSAGE, client(OURS), {},
+        ("pass", "pass", False)),
     "nothing known of the client": (MESSAGE, None, {}, (None, "permerror", False)),
     "signed, nothing known of the client": (SIGNED, None, {}, (None, "pass", False)),
     # what can't be known now refuses nothing for good
