@@ -79,11 +79,15 @@ def is_uncertain(examined):
     """Returns whether an Examination has a result that may be another one later.
 
     SPF's does not matter where DMARC has one: a dead SPF domain must not cost each of its
-    messages a second verification.
+    messages a second verification.  But a name of the client that could not be looked up
+    makes a failure of SPF, and so of DMARC, which may refuse the message for good.
     """
     policies = examined.policies
     return (any(result.status == "temperror" for result in examined.results)
-            or bool(policies) and policies.dmarc.status == "temperror")
+            or bool(policies) and (
+                policies.dmarc.status == "temperror"
+                or policies.dmarc.status != "pass"
+                and bool(policies.spf) and policies.spf.unanswered))
 
 
 def certain(dns):

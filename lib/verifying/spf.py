@@ -28,9 +28,11 @@ class SpfResult:
     domain: of the identity (bytes, lower case), b"" if it is not a domain name
     reason: a short text of our own words and of names that are in the grammar
     steps: list of str, printable ASCII, one for each look-up and term; None if not wanted
+    unanswered: whether a look-up failed that counts as a name that does not match (section
+    5.5), so that the result may be another one later
     """
 
-    __slots__ = ("status", "identity", "domain", "reason", "steps")
+    __slots__ = ("status", "identity", "domain", "reason", "steps", "unanswered")
 
     def __init__(self, status: str, identity: str, domain: bytes, reason: str,
                  steps: "list[str] | None" = None):
@@ -39,6 +41,7 @@ class SpfResult:
         self.domain = domain
         self.reason = reason
         self.steps = steps
+        self.unanswered = False
 
 
 def evaluate(address, sender, helo, find, to_explain=False):
@@ -63,7 +66,9 @@ def evaluate(address, sender, helo, find, to_explain=False):
         status, reason = evaluation.check_host(domain)
     except Ended as ended:
         status, reason = ended.status, ended.reason
-    return SpfResult(status, identity, domain, reason, steps)
+    result = SpfResult(status, identity, domain, reason, steps)
+    result.unanswered = lookups.unanswered
+    return result
 
 
 def identity_of(sender, helo):

@@ -64,7 +64,7 @@ class Client:
         """Returns hosts, looked up once; none if that fails (section 5.5).  Raises Ended."""
         if self.hosts is None:
             name = b".".join([*reversed(self.labels()), self.zone, b"arpa"])
-            found = self.lookups.answer(name, "PTR").values
+            found = self.lookups.values_if_any(name, "PTR")
             self.hosts = [host.lower() for host in found[:MOST_HOSTS]]
         return self.hosts
 
@@ -74,5 +74,5 @@ class Client:
         Raises Ended.
         """
         if host not in self.validated:
-            self.validated[host] = self.address in self.lookups.answer(host, self.kind).values
+            self.validated[host] = self.address in self.lookups.values_if_any(host, self.kind)
         return self.validated[host]

@@ -32,6 +32,7 @@ class CountedLookups:
     find: as in spf.evaluate(); steps: list that gets a str for each step, or None
     terms, void_terms: int, counted against the limits
     is_void: whether the term that is being evaluated is among void_terms
+    unanswered: as in spf.SpfResult
     depth: int, how many records lead to the one that is being evaluated
     """
 
@@ -39,7 +40,7 @@ class CountedLookups:
         self.find = find
         self.steps = steps
         self.terms = self.void_terms = 0
-        self.is_void = False
+        self.is_void = self.unanswered = False
         self.depth = 0
 
     def count_term(self):
@@ -57,6 +58,15 @@ class CountedLookups:
         answer = self.answer(name, kind)
         if answer.status == "temporary":
             raise Ended("temperror", f"{kind} of {shown(name)}: {answer.reason}")
+        return answer.values
+
+    def values_if_any(self, name, kind):
+        """Returns the values (list) that a name has, none if the look-up fails.  Raises Ended.
+
+        Section 5.5: such an error does not end the evaluation.
+        """
+        answer = self.answer(name, kind)
+        self.unanswered = self.unanswered or answer.status == "temporary"
         return answer.values
 
     def answer(self, name, kind):

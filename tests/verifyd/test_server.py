@@ -19,7 +19,9 @@ from lib.errors import CryptoTrouble
 from lib.mail import message
 from lib.verifyd import server as resident_verifier
 from lib.verifying import exchange, inbound
+from lib.verifying.client import Client
 from lib.verifying.exchange import NoAnswer
+from lib.verifying.report import Terms
 from tests.support import (
     corpus, dns_server, queue_driver, resident, verifier as one_shot, verifying,
 )
@@ -175,6 +177,38 @@ def test_what_is_temporary_is_left_to_the_client(server, selector):
     with pytest.raises(NoAnswer):
         resident.ask(server.path, verifying.dkim_signed(s=selector))
     server.wait_for(f"no answer: {selector}._domainkey.example.com: ")
+
+
+REVERSE = "7.2.0.192.in-addr.arpa"
+FAILS = {"rcode": "SERVFAIL"}
+
+# SPF record, changes in the DNS -> SPF's result, None if it is left to the client
+NAMES_OF_THE_CLIENT = {
+    "its name": ("v=spf1 ptr -all", {}, "pass"),
+    "no answer": ("v=spf1 ptr -all", {REVERSE: FAILS}, None),
+    "no answer for the name's address": (
+        "v=spf1 ptr -all", {"mail.example.com": FAILS}, None),
+    "no answer, in a macro": ("v=spf1 exists:%{p}.example.com -all", {REVERSE: FAILS}, None),
+    "no answer, but not needed": ("v=spf1 ptr ip4:192.0.2.7 -all", {REVERSE: FAILS}, "pass"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES_OF_THE_CLIENT)
+def test_a_failure_for_lack_of_the_clients_name_is_left_to_the_client(name):
+    """It would refuse a message for good that passes when the name can be looked up."""
+    record, changes, status = NAMES_OF_THE_CLIENT[name]
+    terms = Terms(1024, False, b"mx.example.net", True,
+                  Client(bytes((192, 0, 2, 7)), b"", b"a@example.com"))
+    zone = {"example.com": [record], "_dmarc.example.com": ["v=DMARC1; p=reject"],
+            REVERSE: {"PTR": ["mail.example.com"]}, "mail.example.com": {"A": ["192.0.2.7"]},
+            **changes}
+    with dns_server.DnsServer(zone) as dns, \
+            resident.Resident(dns.address, "--workers", "1") as running:
+        if status:
+            assert f"spf={status} " in resident.ask(running.path, verifying.MESSAGE, terms).words
+        else:
+            with pytest.raises(NoAnswer):
+                resident.ask(running.path, verifying.MESSAGE, terms)
 
 
 def private_memory(process):
