@@ -4,10 +4,15 @@
 RFC 7208 section 4.6.4 limits what a record can make us ask of the DNS.
 """
 
+from ..lookup.answer import weight
 from ..mail.address import are_labels
 
 MOST_TERMS = 10         # that need look-ups
 MOST_VOID_TERMS = 2     # of these, with a look-up that finds nothing
+
+# A limit of ours: weight() of all answers, a multiple of what records in use need.  The terms
+# allow 111 answers of 256 records each, which would cost a second of CPU time, and 6 MiB.
+MOST_WEIGHT = 100_000
 
 NOT_ASKED = "not a domain name"     # reason of the answer for a name that can't be in the DNS
 MOST_SHOWN = 10                     # values of an answer that a step shows
@@ -33,6 +38,7 @@ class CountedLookups:
     terms, void_terms: int, counted against the limits
     is_void: whether the term that is being evaluated is among void_terms
     unanswered: as in spf.SpfResult
+    weight_left: int, the weight() that further answers may have
     depth: int, how many records lead to the one that is being evaluated
     """
 
@@ -41,6 +47,7 @@ class CountedLookups:
         self.steps = steps
         self.terms = self.void_terms = 0
         self.is_void = self.unanswered = False
+        self.weight_left = MOST_WEIGHT
         self.depth = 0
 
     def count_term(self):
@@ -70,7 +77,7 @@ class CountedLookups:
         return answer.values
 
     def answer(self, name, kind):
-        """Returns find()'s answer.  Raises Ended if too many terms find nothing.
+        """Returns find()'s answer.  Raises Ended if there is too much, or too often nothing.
 
         Section 4.6.4 counts terms, so the void look-ups of one, as for the hosts of an mx,
         count once.
@@ -78,6 +85,9 @@ class CountedLookups:
         answer = self.find(name, kind)
         if self.steps is not None:
             self.note("  ", kind, " of ", name, ": ", *answered(answer, kind))
+        self.weight_left -= weight(answer.values)
+        if self.weight_left < 0:
+            raise Ended("permerror", "the DNS has too many records for it")
         if answer.status == "none" and answer.reason != NOT_ASKED and not self.is_void:
             self.is_void = True
             self.void_terms += 1

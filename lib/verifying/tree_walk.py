@@ -4,8 +4,12 @@
 RFC 9989 section 4.10.  Domains are bytes as of tag_values.domain_name().
 """
 
+from ..lookup.answer import weight
 from . import dmarc_record
 
+# A limit of ours: weight() of all answers, a multiple of what a domain with a TXT record for
+# all names needs.  The walks of ten signatures could have 70 answers of 64 KB.
+MOST_WEIGHT = 100_000
 MOST_LABELS = 7     # of a name above the first one (section 4.10 step 4)
 
 
@@ -22,6 +26,7 @@ class Records:
     def __init__(self, find, note):
         self.find = find
         self.note = note
+        self.weight_left = MOST_WEIGHT
         self.known = {}     # domain: DmarcRecord, None, or the text of Unanswered
 
     def of(self, domain):
@@ -35,7 +40,10 @@ class Records:
 
     def looked_up(self, name):
         """Returns a name's DmarcRecord, None if it has none, or a text if nobody knows now."""
+        if self.weight_left < 0:
+            return "the DNS has too many records below _dmarc names"
         answer = self.find(name, "TXT")
+        self.weight_left -= weight(answer.values)
         if answer.status != "found":
             fault = f"{name.decode()}: {answer.reason}"
             self.note(fault)

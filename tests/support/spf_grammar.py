@@ -66,7 +66,8 @@ REASON = re.compile(
     rf"|(?:TXT|A|AAAA|MX) of (?:{NAME}|a name): (?:timeout|more than 8 CNAME records)"
     r"|a target that is not a domain name|the sender has no domain name"
     r"|HELO is not a domain name|SPF records of more than 16384 bytes"
-    r"|more than 10 terms need look-ups|more than 2 terms find nothing|more than 10 MX records")
+    r"|more than 10 terms need look-ups|more than 2 terms find nothing|more than 10 MX records"
+    r"|the DNS has too many records for it")
 
 
 def is_shown_safely(result):

@@ -240,3 +240,16 @@ def test_most_look_ups():
     result = dmarc.evaluate(b"a.b.c.d.e.f.g.h.example.com", signers[:10], signers[10], find)
     assert summary(result) == "fail reject reject"
     assert len(asked) == len(set(asked)) == 8 + 11 * 6 + 1
+
+
+@pytest.mark.parametrize("texts, status, asked", [(20, "fail", 7), (250, "temperror", 2)])
+def test_texts_at_all_names(texts, status, asked):
+    """A wildcard is harmless, but 70 answers of 64 KB would take a second and 6 MiB."""
+    count = []
+
+    def find(name, kind):
+        count.append(name)
+        record = [b"v=DMARC1; p=reject"] if name == b"_dmarc.f.example" else []
+        return Answer("found", [b"x" * 200] * texts + record)
+    found = dmarc.evaluate(b"a.b.c.d.e.f.example", [], None, find)
+    assert (found.status, len(count)) == (status, asked)

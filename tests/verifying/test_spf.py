@@ -213,6 +213,33 @@ def test_records_of_16384_bytes():
                           "b.example": ["TXT " + other]})[0].status == status
 
 
+def hosts(addresses):
+    """-> records of ten mx with ten hosts each, which all have so many addresses."""
+    numbers = [(mx, host) for mx in range(10) for host in range(10)]
+    return {"example.com": ["TXT v=spf1 " + " ".join(f"mx:m{mx}.example" for mx in range(10))
+                            + " -all"],
+            **{f"m{mx}.example": [f"MX 1 h{host}.m{mx}.example" for host in range(10)]
+               for mx in range(10)},
+            **{f"h{host}.m{mx}.example": ["A 192.0.2.2"] * addresses for mx, host in numbers}}
+
+
+# addresses of each of the hosts -> status, look-ups
+@pytest.mark.parametrize("addresses, status, lookups", [
+    (8, "fail", MOST_LOOKUPS), (250, "permerror", 8)])
+def test_records_of_all_answers(addresses, status, lookups):
+    """A hundred hosts of 250 addresses would cost a second, most of it to read the answers."""
+    result, zone = evaluated(hosts(addresses))
+    assert (result.status, len(zone.asked)) == (status, lookups)
+
+
+def test_names_of_the_client_count_too():
+    result, _ = evaluated({"example.com": ["TXT v=spf1 ptr:h.example -all"],
+                           REVERSE: [f"PTR x{number}.h.example" for number in range(10)],
+                           **{f"x{number}.h.example": ["A 192.0.2.2"] * 250
+                              for number in range(10)}})
+    assert result.status == "permerror"
+
+
 HUGE = {"example.com": ["TXT v=spf1 " + "mx:m.example ptr " * 5 + "-all"],
         "m.example": [f"MX 1 m{number}.example" for number in range(10)],
         REVERSE: [f"PTR {number}.example.com" for number in range(200)],
