@@ -15,12 +15,15 @@ class Lookups:
     addresses: the value of DNSCACHEIP (str), see resolver.servers()
     seconds: limit for all look-ups together
     resolver: resolver.Resolver, or an object with its find(); None: created when needed
+    reserved: seconds of these that keys can't have, so that signatures with dead domains,
+    which anybody can add, leave time for the policy of the author's domain
     spent: seconds that look-ups have taken so far (float)
     """
 
-    def __init__(self, addresses, seconds, resolver=None):
+    def __init__(self, addresses, seconds, resolver=None, reserved=0):
         self.addresses = addresses
         self.seconds = seconds
+        self.reserved = reserved
         self.resolver = resolver
         self.spent = 0.0
 
@@ -39,8 +42,9 @@ class Lookups:
         if self.resolver is None:
             self.resolver = resolver(self.addresses)
         started = time.monotonic()
+        left = self.seconds - self.spent - (self.reserved if b"_domainkey." in name else 0)
         try:
-            return self.resolver.find(name, kind, started + (self.seconds - self.spent) / 2)
+            return self.resolver.find(name, kind, started + left / 2)
         finally:
             self.spent += time.monotonic() - started
 

@@ -13,6 +13,8 @@ from .report import Report, Terms
 # authentication that failed (section 3.3).
 NO_GOOD_SIGNATURE, NOTHING_PASSES = "7.20", "7.26"
 
+FOR_POLICIES = 0.25     # share of DKTIMEOUT that is left for DMARC and SPF
+
 REJECT = "by the DMARC policy of {}: neither DKIM nor SPF shows that it is genuine"
 
 
@@ -89,7 +91,8 @@ def own_report(header, body, terms, addresses, seconds):
     import time
     from ..lookup import budget      # the resident verifier saves this import
     from . import examination        # and this one
-    dns = budget.Lookups(addresses, seconds)
+    dns = budget.Lookups(addresses, seconds,
+                         reserved=seconds * FOR_POLICIES if terms.dmarc else 0)
     examined = examination.examine(header, body, terms, dns.find, int(time.time()))
     return reported(examined, header, terms.authserv_id, dns.spent)
 

@@ -206,6 +206,17 @@ def test_time_is_shared(monkeypatch):
     assert dns.spent == clock.now - 1000 <= 16
 
 
+def test_keys_leave_the_time_that_is_reserved(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(budget, "time", clock)
+    dns = budget.Lookups("", 16, clock, reserved=4)
+    for _ in range(100):
+        dns.find(b"dead._domainkey.example")
+    assert sum(clock.waited) == pytest.approx(12)
+    dns.find(b"dead.example")
+    assert clock.waited[-1] == pytest.approx(2)
+
+
 def test_no_time_no_question():
     with dns_server.DnsServer({NAME: ["x"]}) as server:
         assert ask(server, seconds=0) == TEMPORARY
