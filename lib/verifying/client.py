@@ -23,7 +23,8 @@ class Client:
 
 
 def of_message(header, environment, sender):
-    """Returns the Client of a message, None if its address or its sender is not known.
+    """Returns the Client of a message, None if its address, its sender, or for a bounce its
+    HELO name is not known.
 
     header: message.Header; environment: {str: str}; sender: bytes, or None
     TCPREMOTEIP is the address, with tcpserver and all that stand in for it.
@@ -33,7 +34,10 @@ def of_message(header, environment, sender):
         return None
     name, field = next(iter(header.fields), (b"", b""))
     helo, shown = greeting(field) if name == b"received" else (b"", "")
-    return Client(address, helo if packed(shown) == address else b"", sender)
+    is_known = packed(shown) == address
+    if not sender and not is_known:
+        return None     # another server than qmail-smtpd: an honest bounce must not fail for that
+    return Client(address, helo if is_known else b"", sender)
 
 
 def packed(text):

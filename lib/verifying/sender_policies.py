@@ -65,7 +65,7 @@ def author_domain(header):
 def words(policies):
     """Returns the words for the log (list of str) about SenderPolicies."""
     spf_result, found = policies.spf, policies.dmarc
-    said = ["spf not evaluated: the client or the sender is not known"]
+    said = ["spf not evaluated: the client, the sender, or a bounce's HELO name is not known"]
     if spf_result:
         said = [f"spf={spf_result.status} {spf_result.identity}={spf_result.domain.decode()}"
                 + noted(spf_result)]

@@ -67,6 +67,21 @@ def test_the_name_is_of_the_topmost_field(name):
     assert (found.address, found.helo, found.sender) == (IPV4, helo, b"a@example.com")
 
 
+@pytest.mark.parametrize("name", TOPS)
+def test_a_bounce_needs_the_name(name):
+    """Of another server than qmail-smtpd, it is not known, and SPF would be "none"."""
+    text, helo = TOPS[name]
+    header, _ = message.split([text + b"From: a@example.com\n\n"])
+    found = client.of_message(header, {"TCPREMOTEIP": "192.0.2.7"}, b"")
+    assert (found and found.helo) == (helo or None)
+
+
+def test_a_bounce_with_an_empty_name():
+    """It is known, and is none: a forger must not choose that SPF is not evaluated."""
+    header, _ = message.split([SMTPD.replace(b"mail.example.com", b"") + b"\n"])
+    assert client.of_message(header, {"TCPREMOTEIP": "192.0.2.7"}, b"").helo == b""
+
+
 @pytest.mark.parametrize("environment, sender", [
     ({}, b"a@example.com"), ({"TCPREMOTEIP": "unknown"}, b""),
     ({"TCPREMOTEIP": "192.0.2.7"}, None)])
