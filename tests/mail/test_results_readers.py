@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""Programs of others read each result of our field as it was meant."""
+
+import pytest
+
+from lib.mail import authentication_results
+from lib.verifying.dmarc import DmarcResult
+from lib.verifying.results import SignatureResult
+from lib.verifying.sender_policies import SenderPolicies
+from lib.verifying.spf import SpfResult
+from tests.support import debian_packages, opendmarc, results_readers
+from tests.support.results_readers import ID, Result
+
+# All printable characters but quotes and backslashes, which no reason of ours has.
+ODD_REASON = "".join(chr(c) for c in range(0x20, 0x7f) if chr(c) not in '"\\').strip()
+
+DKIM = {"header.d": "example.com", "header.s": "s2026a", "header.a": "rsa-sha256",
+        "header.b": "Ab+/5678"}
+OTHER_DKIM = {"header.d": "mail.example.org", "header.s": "x._y", "header.a": "ed25519-sha256",
+              "header.b": "12345678"}
+MAILFROM, HELO = {"smtp.mailfrom": "example.com"}, {"smtp.helo": "mail.example.com"}
+
+
+def dmarc(status, reason="", policy=""):
+    return Result("dmarc", status, reason, {"header.from": "example.com",
+                                            **({"policy.dmarc": policy} if policy else {})})
+
+
+# What readers are to find.
+FIELDS = {
+    "signed": [Result("dkim", "pass", "", DKIM)],
+    "two signatures": [Result("dkim", "pass", "", DKIM),
+                       Result("dkim", "fail", "the signature is wrong for this message",
+                              OTHER_DKIM)],
+    "no key": [Result("dkim", "permerror", "no key: NXDOMAIN", DKIM)],
+    "the DNS is silent": [Result("dkim", "temperror", "the key can't be had now: timeout", DKIM)],
+    "a policy of ours": [Result("dkim", "policy", "l= covers a part of the body only", DKIM)],
+    "no tags": [Result("dkim", "neutral", "v= is not 1", {})],
+    "DomainKeys": [Result("dkim", "pass", "", DKIM),
+                   Result("domainkeys", "pass", "", {"header.d": "example.com"})],
+    "DomainKeys without a domain": [
+        Result("domainkeys", "none", "no signature", {"header.from": "example.com"}),
+        Result("domainkeys", "neutral", "two From: fields", {"header.sender": "example.org"})],
+    "any reason": [Result("dkim", "fail", ODD_REASON, DKIM), Result("spf", "fail", "x", MAILFROM),
+                   dmarc("fail", ODD_REASON, "reject")],
+    "any reason of SPF": [Result("dkim", "pass", "", DKIM),
+                          Result("spf", "softfail", ODD_REASON, HELO),
+                          dmarc("pass", "", "quarantine")],
+    "bounce": [Result("dkim", "pass", "", DKIM), Result("spf", "pass", "+a of x.example", HELO),
+               dmarc("pass", "", "none")],
+    "SPF without a domain": [
+        Result("dkim", "pass", "", DKIM),
+        Result("spf", "none", "the sender has no domain name", {}), dmarc("pass", "", "reject")],
+    "DMARC without a domain": [
+        Result("dkim", "pass", "", DKIM), Result("spf", "pass", "", MAILFROM),
+        Result("dmarc", "none", "From: has no single author domain", {})],
+    "no SPF": [Result("dkim", "pass", "", DKIM),
+               dmarc("permerror", "the client is unknown, so SPF is not evaluated")],
+    **{f"spf={status}": [Result("dkim", "pass", "", DKIM),
+                         Result("spf", status, "-ip4 of _spf.example.com", MAILFROM),
+                         dmarc("none", "the domain has no DMARC record")]
+       for status in ("pass", "fail", "softfail", "neutral", "none", "temperror", "permerror")},
+    **{f"dmarc={status} {policy}": [
+        Result("dkim", "fail", "the signature is wrong for this message", DKIM),
+        Result("spf", "softfail", "~all of example.com", MAILFROM), dmarc(status, reason, policy)]
+       for status, reason, policy in (
+           ("pass", "", "reject"), ("pass", "", "quarantine"), ("pass", "", "none"),
+           ("fail", "neither DKIM nor SPF passes", "reject"),
+           ("fail", "no domain that passes DKIM or SPF is aligned", "quarantine"),
+           ("fail", "neither DKIM nor SPF passes", "none"),
+           ("temperror", "_dmarc.example.com: SERVFAIL", ""),
+           ("permerror", "p=, sp= or np= is not valid, and rua= has no address", ""),
+           ("none", "the domain has no DMARC record", ""))},
+}
+UNSIGNED = [Result("dkim", "none", "", {}), Result("domainkeys", "none", "", {})]
+
+
+def field(name):
+    """The field that we write for a name of FIELDS, or "unsigned"."""
+    wanted = FIELDS.get(name, [])
+    signatures, spf, policies = [], None, None
+    for result in wanted:
+        if result.method == "spf":
+            spf = spf_result(result)
+        elif result.method == "dmarc":
+            policies = SenderPolicies(spf, dmarc_result(result))
+        else:
+            signatures.append(signature_result(result))
+    return authentication_results.field(ID.encode(), signatures, policies)
+
+
+def signature_result(wanted):
+    result = SignatureResult(wanted.method, wanted.status, "A", wanted.reason)
+    named = wanted.properties
+    result.domain, result.selector = named.get("header.d", ""), named.get("header.s", "")
+    result.algorithm = named.get("header.a", "")
+    result.signature_start = named.get("header.b", "")
+    result.sender_field = "sender" if "header.sender" in named else "from"
+    result.sender_domain = named.get(f"header.{result.sender_field}", "")
+    return result
+
+
+def spf_result(wanted):
+    (name, domain), = wanted.properties.items() or [("smtp.mailfrom", "")]
+    return SpfResult(wanted.status, name.partition(".")[2], domain.encode(), wanted.reason)
+
+
+def dmarc_result(wanted):
+    """If the message fails, the policy that applies is to be seen, not the one published."""
+    result = DmarcResult(wanted.properties.get("header.from", ""))
+    result.status, result.reason = wanted.status, wanted.reason
+    policy = wanted.properties.get("policy.dmarc", "")
+    if wanted.status == "fail":
+        result.policy, result.disposition = "reject", policy
+    else:
+        result.policy = policy
+    return result
+
+
+every_field = pytest.mark.parametrize("name", ["unsigned", *FIELDS])
+
+
+def wanted(name):
+    return FIELDS.get(name, UNSIGNED)
+
+
+@every_field
+def test_authres(name):
+    assert results_readers.python_authres(field(name)) == wanted(name)
+
+
+@every_field
+def test_mail_authenticationresults(name):
+    """Perl's.  It adds a blank to a reason where the field folds."""
+    assert [result._replace(reason=" ".join(result.reason.split()))
+            for result in results_readers.mail_authenticationresults(field(name))] == wanted(name)
+
+
+@pytest.fixture(scope="module")
+def milter():
+    if not opendmarc.path():
+        pytest.skip("needs the Debian package opendmarc")
+    running = opendmarc.OpenDmarc(ID)
+    yield running
+    running.end()
+
+
+@every_field
+def test_opendmarc(milter, name):
+    """It keeps DKIM results with a domain, and SPF's status."""
+    seen = results_readers.open_dmarc(milter, field(name))
+    assert [result for result in seen if result.method == "dkim"] == [
+        Result("dkim", result.status, "", {key: result.properties[key]
+                                           for key in ("header.d", "header.s")})
+        for result in wanted(name) if result.method == "dkim" and result.properties]
+    assert [result.status for result in seen if result.method == "spf"] == [
+        result.status for result in wanted(name) if result.method == "spf"]
+
+
+@pytest.fixture(scope="module")
+def spamassassin(tmp_path_factory):
+    """{name of a field: the results}"""
+    directory = tmp_path_factory.mktemp("spamassassin")
+    names = ["unsigned", *FIELDS]
+    found = results_readers.spamassassin(
+        debian_packages.unpacked("spamassassin", directory), directory,
+        [field(name) + b"From: alice@example.com\n\nbody\n" for name in names],
+        results_readers.SPAMASSASSIN_CF)
+    return {name: results for name, (_, results) in zip(names, found)}
+
+
+@every_field
+def test_spamassassin(spamassassin, name):
+    """The AuthRes plugin sorts the results by their methods."""
+    assert spamassassin[name] == sorted(wanted(name), key=lambda result: result.method)
+
+
+@pytest.fixture(scope="module")
+def rspamd(tmp_path_factory):
+    return debian_packages.unpacked("rspamd", tmp_path_factory.mktemp("rspamd"))
+
+
+def test_rspamd(rspamd):
+    """Where a forwarder copies our results into ARC-Authentication-Results.
+
+    rspamd 3.4 reads nothing behind a value in quotes, and ends a result at any semicolon.
+    """
+    results = [result for name in ("unsigned", *FIELDS) for result in wanted(name)
+               if ODD_REASON not in [other.reason for other in wanted(name)]]
+    fields = [field(name).decode().replace("\n", "") for name in ("unsigned", *FIELDS)]
+    texts = [text.strip() for found in fields if ODD_REASON not in found
+             for text in found.split(";")[1:]]
+    assert len(texts) == len(results)
+    for text, seen, result in zip(texts, results_readers.rspamd(rspamd, texts), results):
+        assert seen.pop(result.method) == result.status, text
+        assert seen.items() <= result.properties.items(), text
+        assert result.reason or set(seen) | {"header.b"} >= set(result.properties), text
