@@ -2,25 +2,21 @@
 """What programs read in an Authentication-Results field: its results, by their own parsers.
 
 Each reader takes a field (bytes, LF line ends) of ID and returns a list of Result.  One whose
-program is missing skips the test.  Uses nothing of lib/.
+program is missing skips the test.
 """
 
 import json
 import os
 import subprocess
-from collections import namedtuple
 
 import authres
 import pytest
 
 from tests.support import readers
+from tests.support.results_fields import ID, Result
 
-ID = "mx.example.net"
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SECONDS = 60        # for a program that starts a Perl or Lua
-
-# method, status, reason: str, "" without a reason; properties: {"header.d": value}
-Result = namedtuple("Result", "method status reason properties")
 
 # Of OpenDMARC's history file
 OPENDMARC_STATUS = {0: "pass", 2: "softfail", 3: "neutral", 4: "temperror", 5: "permerror",
