@@ -20,8 +20,16 @@ UNHASHED = ("\n    made by this key over the header itself, as some patches for 
 def explain(header, body, terms, lookup, now):
     """Returns (lines, list of str; whether a signature passes).  Arguments: as in examine()"""
     examined = examine(header, body, terms, lookup, now, to_explain=True)
+    return lines_on(examined, header, terms), examined.letter == "A"
+
+
+def lines_on(examined, header, terms):
+    """Returns the lines (list of str) on an Examination that was made to explain it.
+
+    Other arguments: as in examine()
+    """
     if header.too_long:
-        return [result.reason for result in examined.results], False
+        return [result.reason for result in examined.results]
     lines = [f"the header has a flaw: {header.flaw}"] if header.flaw else []
     if not examined.verifications:
         lines.append("the message has no signature")
@@ -32,7 +40,7 @@ def explain(header, body, terms, lookup, now):
         lines.append("  result: " + outcome(verification.result))
     for result in examined.results[len(examined.verifications):]:
         lines.append("left out: " + outcome(result))
-    return lines + policy_lines(examined.policies, terms.client), examined.letter == "A"
+    return lines + policy_lines(examined.policies, terms.client)
 
 
 def client_of(header, options):
@@ -65,8 +73,8 @@ def policy_lines(policies, known):
         return []
     lines = []
     if known is None:
-        lines.append("SPF: not evaluated, for the client or the sender is not known; give "
-                     "--client, --sender and --helo")
+        lines.append("SPF: not evaluated, for the client or the sender is not known "
+                     "(qmail-dk verify takes --client, --sender and --helo)")
     else:
         found = policies.spf
         lines.append(f"SPF: client {client.unpacked(known.address)}, {found.identity} "

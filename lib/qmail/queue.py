@@ -98,16 +98,20 @@ def count_pass(way, environment):
 
 
 def queue_program(settings):
-    """Returns the path of DKQUEUE, else of qmail-queue, or of its original if we replaced it.
+    """Returns the path of DKQUEUE, else of qmail's own qmail-queue.
 
-    A relative DKQUEUE is below qmail's home, as for the older qmail-dk.  If it was
-    replaced, bin/qmail-queue is a script that names this program, or a link to it.  It
-    is readable then, unlike qmail's own, which is set-user-ID and only executable.
-    Raises SettingTrouble.
+    A relative DKQUEUE is below qmail's home, as for the older qmail-dk.  Raises
+    SettingTrouble.
     """
-    path = settings.path("DKQUEUE", QMAIL)
-    if path:
-        return path
+    return settings.path("DKQUEUE", QMAIL) or original_program()
+
+
+def original_program():
+    """Returns the path of qmail-queue, or of its original if we replaced it.
+
+    If it was replaced, bin/qmail-queue is a script that names this program, or a link to
+    it.  It is readable then, unlike qmail's own, which is set-user-ID and only executable.
+    """
     path = QMAIL + "/bin/qmail-queue"
     try:
         with open(path, "rb") as file:
