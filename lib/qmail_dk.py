@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """qmail-dk, the administrator's command: keys, their records, and what is wrong.
 
-Run as a script by the launcher.  The verbs are in lib/admin/verbs.py and
-lib/admin/key_verbs.py.
+Run as a script by the launcher.  The verbs are in lib/admin: verbs.py, key_verbs.py and
+reflect.py.
 """
 
 import argparse
@@ -17,6 +17,7 @@ if __name__ == "__main__":
 from lib import __version__
 from lib.admin import check_keys, key_places, key_verbs, records, verbs
 from lib.admin.host import this_host
+from lib.admin.reflect import reflect
 from lib.errors import RequestTrouble, Trouble
 
 # Exit codes besides those of the verbs: qmail's own for "wrong" and "try again".
@@ -28,7 +29,7 @@ class Parser(argparse.ArgumentParser):
     """Reports misuse in one line."""
 
     def error(self, message):
-        self.exit(MISUSED, f"{self.prog}: {message}; {self.prog} --help shows the usage\n")
+        self.exit(misused(), f"{self.prog}: {message}; {self.prog} --help shows the usage\n")
 
 
 def parser():
@@ -89,6 +90,13 @@ def parser():
                            help="IP address that SPF is about; default: of the top Received field")
     verifying.add_argument("--sender", help="envelope sender; default: of Return-Path")
     verifying.add_argument("--helo", metavar="NAME", help="default: of the top Received field")
+    reflecting = verb(reflect)
+    reflecting.add_argument("--most", type=int, default=10, metavar="NUMBER",
+                            help="of answers to a sender in a day; default: 10")
+    reflecting.add_argument("--directory", default=".reflect",
+                            help="where they are counted; default: .reflect")
+    reflecting.add_argument("--from", dest="author", metavar="ADDRESS",
+                            help="of the answer; default: the recipient")
     explaining = verb(verbs.why)
     explaining.add_argument("subject", metavar="domain|address|file", help="- is standard input")
     explaining.add_argument("--sender", default="", help="envelope sender")
@@ -113,7 +121,7 @@ def main(arguments):
         sys.stdout.flush()
         return code
     except RequestTrouble as trouble:
-        code, reason = MISUSED, str(trouble)
+        code, reason = misused(), str(trouble)
     except OSError as trouble:
         code, reason = TROUBLE, f"{trouble.filename or 'input or output'}: {trouble.strerror}"
         drop_output()
@@ -123,6 +131,14 @@ def main(arguments):
         code, reason = 128 + signal.SIGINT, "interrupted"
     print("qmail-dk: " + " ".join(reason.split()), file=sys.stderr)
     return code
+
+
+def misused():
+    """Returns the exit code for misuse.
+
+    In a dot-qmail file MISUSED would send the mail back, so it waits for whoever wrote that.
+    """
+    return TROUBLE if "DTLINE" in os.environ else MISUSED
 
 
 def drop_output():
