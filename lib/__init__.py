@@ -3,7 +3,8 @@
 
   doors      qmail_remote_dk.py and qmail_qfilter_verify.py beside lib/; here
              qmail_dk, qmail_rspawn, qmail_dk_verifyd
-  wings      signing, verifying, rspawn, verifyd, admin: one for each door
+  wings      signing, verifying, rspawn, verifyd, admin: one for each door; admin has a
+             room of its own for DMARC reports, admin.reports
   shared     mail, crypto, lookup, qmail
   ground     errors, settings, process, maillog, packages, c_library, growth
 
@@ -28,7 +29,8 @@ __version__ = "0.1"
 
 DIRECTORY = __path__[0]
 PACKAGES = {"lib." + wing for wing in (
-    "admin", "crypto", "lookup", "mail", "qmail", "rspawn", "signing", "verifyd", "verifying")}
+    "admin", "admin.reports", "crypto", "lookup", "mail", "qmail", "rspawn", "signing",
+    "verifyd", "verifying")}
 
 
 class Modules:

@@ -15,7 +15,7 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lib import __version__
-from lib.admin import check_keys, key_places, key_verbs, records, verbs
+from lib.admin import check_keys, key_places, key_verbs, records, report_verbs, verbs
 from lib.admin.host import this_host
 from lib.admin.reflect import reflect
 from lib.errors import RequestTrouble, Trouble
@@ -39,8 +39,9 @@ def parser():
     parsers = top.add_subparsers(metavar="VERB", required=True)
 
     def verb(function):
-        added = parsers.add_parser(function.__name__, help=function.__doc__, allow_abbrev=False,
-                                 description=function.__doc__)
+        summary = function.__doc__.partition("\n")[0]
+        added = parsers.add_parser(function.__name__.replace("_", " "), help=summary,
+                                   description=summary, allow_abbrev=False)
         added.set_defaults(verb=function)
         return added
 
@@ -100,7 +101,26 @@ def parser():
     explaining = verb(verbs.why)
     explaining.add_argument("subject", metavar="domain|address|file", help="- is standard input")
     explaining.add_argument("--sender", default="", help="envelope sender")
+    report_options(verb(report_verbs.reports), verb(report_verbs.reports_add))
     return top
+
+
+def report_options(showing, adding):
+    """Adds their options to the parsers of reports and of reports add."""
+    for added in showing, adding:
+        added.add_argument("--database", default=report_verbs.DATABASE, metavar="FILE",
+                           help=f"default: {report_verbs.DATABASE}")
+    showing.add_argument("domain", nargs="?", help="default: all")
+    showing.add_argument("--days", type=int, default=report_verbs.DAYS, metavar="NUMBER",
+                         help=f"default: {report_verbs.DAYS}")
+    showing.add_argument("--names", action="store_true", help="look the senders' names up")
+    form = showing.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument("--html", metavar="FILE", help="write a page with charts")
+    adding.add_argument("paths", nargs="*", metavar="file",
+                        help="or directory, or Maildir; default: standard input")
+    adding.add_argument("--domain", action="append", default=[],
+                        help="also keep reports on this domain, which has no key here")
 
 
 def main(arguments):
@@ -115,7 +135,11 @@ def main(arguments):
         return TROUBLE
     for stream in sys.stdout, sys.stderr:
         stream.reconfigure(errors="backslashreplace")    # type: ignore[union-attr]
-    options = parser().parse_args(["--help"] if arguments == ["help"] else arguments)
+    if arguments == ["help"]:
+        arguments = ["--help"]
+    elif arguments[:2] == ["reports", "add"]:       # a verb of two words
+        arguments = ["reports add", *arguments[2:]]
+    options = parser().parse_args(arguments)
     try:
         code = options.verb(options, this_host())
         sys.stdout.flush()

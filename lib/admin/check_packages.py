@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Checks that the packages for verifying and for DNS look-ups are installed and new enough."""
 
-import importlib.metadata
 import re
 
 from .. import packages
@@ -13,6 +12,7 @@ LEAST = {"dkimpy": "1.1.4", "dnspython": "2.3", "cryptography": "38"}   # as in 
 
 def version(package):
     """Returns the version of an installed package (str), or None."""
+    import importlib.metadata       # 25 ms, more than most verbs take
     packages.add_site_packages()
     try:
         return importlib.metadata.version(package)

@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "verifying": SHARED,
     "rspawn": SHARED | {"signing"},
     "verifyd": SHARED | {"verifying"},
-    "admin": SHARED | {"signing", "verifying"},
+    "admin": SHARED | {"signing", "verifying", "admin/reports"},
+    "admin/reports": SHARED | {"admin"},
     GROUND: set(),
 }
 DOORS = {
@@ -33,10 +34,12 @@ DOORS = {
     "qmail_dk_verifyd": SHARED | {"verifyd"},
 }
 PACKAGES = {
-    "dns": {"lookup/name_servers"},
+    "dns": {"lookup/name_servers", "lookup/host_names"},
     "dkim": {"verifying/dkimpy"},
     "cryptography": {"crypto/package"},
     "_ctypes": {"c_library"},
+    "xml": {"admin/reports/aggregate"},
+    "sqlite3": {"admin/reports/store"},
 }
 
 

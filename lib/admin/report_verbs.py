@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""The verbs of qmail-dk about what receivers report.
+
+Each takes the options and the host.Host, and returns the exit code.  What only they
+need is imported late.
+"""
+
+import os
+import sys
+import time
+
+from ..errors import RequestTrouble, SettingTrouble
+from . import key_places, published
+from .findings import visible
+
+INPUT = "-"
+DATABASE = "/var/lib/qmail-dk/reports.sqlite"
+DAYS = 30
+MOST_DAYS = 36500
+LINES, LINES_OF_ONE = 12, 60    # of each part of the table; if one domain is asked for
+LINES_OF_JSON = 1000            # senders
+SECONDS = 20            # for the names of all hosts together
+
+
+def reports_add(options, host):
+    """Adds DMARC reports in mail or files to the database.
+
+    Returns 1 if a file that was named is no good; 0 for whatever is on standard input,
+    because qmail would bounce it.
+    """
+    from .reports import adding, bounds, store
+    opened = store.Store(options.database, True)
+    intake = adding.Intake(opened, accepted(options, host.settings))
+    code = 0
+    for path in (found for named in options.paths or [INPUT] for found in adding.files(named)):
+        try:
+            with open(path if options.paths else 0, "rb") as file:
+                if not intake.take(file) and path in (options.paths or [INPUT]):
+                    raise bounds.Refused("there is no aggregate report in it")
+        except bounds.Refused as reason:
+            code = 1 if options.paths else 0
+            name = visible(path) if options.paths else "standard input"
+            print(f"qmail-dk: {name}: nothing added: {reason}", file=sys.stderr)
+    opened.close()
+    print("\n".join(intake.lines()))
+    return code
+
+
+def accepted(options, settings):
+    """Returns the domains whose reports are kept, set of bytes.
+
+    They are those of --domain and those that DKSIGN gives a directory or a key to: the
+    user who adds reports need not be able to see the keys.  Raises SettingTrouble if
+    nobody knows them.
+    """
+    found = {key_places.checked_domain(domain) for domain in options.domain}
+    patterns = settings.key_patterns()
+    try:
+        found |= {place.domain for place in key_places.existing_places(patterns)}
+    except PermissionError as error:
+        if not found:
+            raise SettingTrouble(f"{error.filename} can't be read, so nobody knows which domains "
+                                 "have a key; remedy: name them by --domain") from error
+    return {domain.encode() for domain in found}
+
+
+def reports(options, host):
+    """Shows what receivers say in DMARC reports, and what it means."""
+    from .reports import causes, show, store, summary
+    if not 1 <= options.days <= MOST_DAYS:
+        raise RequestTrouble(f"--days is a number from 1 to {MOST_DAYS}")
+    only = key_places.checked_domain(options.domain) if options.domain else None
+    if not is_there(options.database):
+        print("no reports have been added; doc/reports says how they get here")
+        return 0
+    opened = store.Store(options.database, False)
+    most = LINES_OF_JSON if options.json else LINES_OF_ONE if only else LINES
+    seen = summary.summary(opened, options.days, int(time.time()) // 86400, most, only)
+    found = causes.findings(opened, seen)
+    names = host_names(seen, host.settings) if options.names else {}
+    if options.html:
+        from .reports import page
+        page.write(options.html, page.page(opened, seen, found, names))
+    elif options.json:
+        print(show.as_json(seen, found, names))
+    else:
+        print("\n".join(show.table(seen, found, names, most, sys.stdout.isatty())))
+    return 0
+
+
+def is_there(path):
+    """Returns whether a file exists, or may: its directory may be closed to us."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def host_names(seen, settings):
+    """Returns the names of the senders in a summary.Summary, {address: name}.
+
+    Raises RequestTrouble if the DNS can't be asked, SettingTrouble.
+    """
+    published.require_packages()
+    from ..lookup import budget, host_names
+    addresses = dict.fromkeys(
+        [sender.address for sender in seen.senders]
+        + [sender.address for domain in seen.domains for examples in domain.examples.values()
+           for sender in examples])
+    return host_names.names(list(addresses), budget.resolver(settings["DNSCACHEIP"]).servers,
+                            SECONDS)

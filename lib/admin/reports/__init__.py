@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""DMARC aggregate reports: read, summed up in a database, explained and shown."""

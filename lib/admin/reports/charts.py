@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""Draws the charts of the page as SVG, for the width of a phone.
+
+The colours are classes, so that the page's style sheet chooses them.
+"""
+
+from html import escape
+
+from .show import WORDS, share
+from .store import ALTERED, BROKEN, FORGED, FORWARDED, PASSING, UNSIGNED
+from .summary import date
+
+# Units of the drawing; on a phone, each is about a pixel.
+WIDTH = 360
+HEIGHT = 120            # of the columns
+AXIS = 46               # left of them, for the scale
+LINE = 16               # of text
+BAR = 8                 # height of a bar
+GAP = 10                # below it
+MOST_COLUMNS = 92       # each of several days, if there are more
+
+GOOD, FAIR, BAD = "good", "fair", "bad"     # classes: by DKIM, by SPF only, neither
+COLOURS = {PASSING: GOOD, FORWARDED: GOOD, UNSIGNED: FAIR, BROKEN: FAIR, ALTERED: BAD, FORGED: BAD}
+
+
+def svg(height, title, parts):
+    """Returns a drawing (str).  title: its content, for those who can't see it"""
+    return (f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
+            + "".join(parts) + "</svg>")
+
+
+def rectangle(colour, x, y, width, height, title=""):
+    said = f"<title>{escape(title)}</title>" if title else ""
+    return (f'<rect class="{colour}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" '
+            f'height="{height:.1f}">{said}</rect>')
+
+
+def text(x, y, content, anchor="start"):
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
+
+
+def columns(daily, since, until):
+    """Returns the chart of messages a day by result.
+
+    daily: {(day, kind): messages}; since, until: days, int since 1970
+    """
+    step = (until - since) // MOST_COLUMNS + 1
+    sums = {}           # (column, colour): messages
+    for (day, kind), messages in daily.items():
+        key = (day - since) // step, COLOURS[kind]
+        sums[key] = sums.get(key, 0) + messages
+    count = (until - since) // step + 1
+    highest = max([1] + [sum(sums.get((column, colour), 0) for colour in (GOOD, FAIR, BAD))
+                         for column in range(count)])
+    top, parts = LINE / 2, []
+    for part in (1, 0.5, 0):
+        y = top + HEIGHT * (1 - part)
+        parts += [f'<path class="line" d="M{AXIS} {y:.1f}H{WIDTH}"/>',
+                  text(AXIS - 4, y + 4, short(highest * part), "end")]
+    width = (WIDTH - AXIS) / count
+    for column in range(count):
+        parts += stack(sums, column, AXIS + column * width, width, top + HEIGHT, highest,
+                       date(since + column * step))
+    bottom = top + HEIGHT + LINE
+    parts += [text(AXIS, bottom, date(since)), text(WIDTH, bottom, date(until), "end")]
+    return svg(bottom + 4, "messages a day by result", parts)
+
+
+def stack(sums, column, left, width, bottom, highest, day):
+    """Yields the rectangles of a column, the best result at the bottom.  day: str"""
+    for colour in (GOOD, FAIR, BAD):
+        messages = sums.get((column, colour), 0)
+        if messages:
+            height = HEIGHT * messages / highest
+            bottom -= height
+            yield rectangle(colour, left + width * 0.1, bottom, width * 0.8, height,
+                            f"{day}: {messages:,} {LEGEND[colour]}")
+
+
+LEGEND = {GOOD: "pass by DKIM", FAIR: "pass by SPF only", BAD: "pass by neither"}
+
+
+def senders(found, names):
+    """Returns the chart of the hosts that sent most.
+
+    found: list of summary.Sender; names: {address: host name}
+    """
+    longest = max([1] + [one.messages for one in found])
+    parts, y = [], 0
+    for one in found:
+        name = names.get(one.address)
+        parts += [text(0, y + LINE - 4, one.address),
+                  text(WIDTH, y + LINE - 4, f"{one.messages:,} {WORDS[one.kind]}", "end")]
+        y += LINE
+        parts.append(rectangle(COLOURS[one.kind], 0, y, WIDTH * one.messages / longest, BAR,
+                               name or one.address))
+        y += BAR + GAP
+    return svg(max(y, 1), "senders", parts)
+
+
+def receivers(signatures):
+    """Returns the chart of each selector at each receiver.  signatures: list of Signatures"""
+    parts, y, last = [], 0, None
+    for one in signatures:
+        if one.receiver != last:
+            y += LINE
+            parts.append(f'<g class="strong">{text(0, y - 4, cut(one.receiver))}</g>')
+            last = one.receiver
+        passed = one.messages - one.failed
+        parts += [text(0, y + LINE - 4, cut(one.selector or "(no selector)")),
+                  text(WIDTH, y + LINE - 4,
+                       f"{share(passed, one.messages)} of {one.messages:,}", "end")]
+        y += LINE
+        at = 0.0
+        for colour, messages in ((GOOD, passed), (FAIR, one.beside),
+                                 (BAD, one.failed - one.beside)):
+            width = WIDTH * messages / one.messages
+            if messages:
+                parts.append(rectangle(colour, at, y, width, BAR))
+            at += width
+        y += BAR + GAP
+    return svg(max(y, 1), "signatures that passed, of each selector at each receiver", parts)
+
+
+def cut(content, most=36):
+    return content if len(content) <= most else content[:most - 3] + "..."
+
+
+def short(number):
+    """Returns a number of messages in few characters, such as 12k."""
+    for unit, name in ((10 ** 9, "G"), (10 ** 6, "M"), (1000, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return f"{number:g}"
