@@ -36,7 +36,8 @@ def parser():
     """Returns the argument parser with all verbs."""
     top = Parser(prog="qmail-dk", description=__doc__.partition("\n")[0], allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"qmail-dk {__version__}")
-    parsers = top.add_subparsers(metavar="VERB", required=True)
+    # With prog, argparse need not format the usage now, for which it imports much.
+    parsers = top.add_subparsers(metavar="VERB", required=True, prog=top.prog)
 
     def verb(function):
         summary = function.__doc__.partition("\n")[0]

@@ -4,7 +4,6 @@
 A function named *_findings() returns a list of Finding, unless it says otherwise.
 """
 
-import json
 from typing import NamedTuple
 
 OK, WARN, FAIL = LEVELS = ("ok", "warn", "FAIL")
@@ -48,7 +47,13 @@ def on_one_line(data, longest=None):
     return text if longest is None or len(text) <= longest else text[:longest] + "..."
 
 
+def counted(number, word):
+    """Returns a number with a word for what it counts, as in "1,200 reports"."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
+
+
 def as_json(findings):
+    import json         # most commands print none
     return json.dumps([finding._asdict() for finding in findings], indent=1)
 
 

@@ -72,10 +72,23 @@ class Host:
         return self.running.environment if self.running else {}
 
 
+class ThisHost(Host):
+    """This host in its present state.  What is not needed is not looked for."""
+
+    def __init__(self):
+        pass
+
+    @functools.cached_property
+    def running(self) -> "running.Rspawn | None":   # type: ignore[override]
+        return running.rspawn()
+
+    @functools.cached_property
+    def settings(self) -> Settings:                 # type: ignore[override]
+        return Settings({**self.environment, **os.environ})
+
+
 def this_host() -> Host:
-    """Returns the Host in its present state."""
-    found = running.rspawn()
-    return Host(Settings({**(found.environment if found else {}), **os.environ}), found)
+    return ThisHost()
 
 
 def recorded(path: str = RECORD) -> "Installation | None":

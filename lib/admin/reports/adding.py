@@ -7,6 +7,7 @@ import stat
 import time
 
 from ...mail import address
+from ..findings import counted
 from . import aggregate, packing
 from .bounds import LARGEST_INPUT, LARGEST_XML, Budget, NotAReport, Refused
 from .mail_parts import LONGEST_LINE, Parts
@@ -96,15 +97,16 @@ class Intake:
         return not self.domains.isdisjoint(address.with_parents(domain.encode()))
 
     def lines(self):
-        """Returns what became of the reports, list of str."""
-        found = [f"{self.added:,} reports added, which count {self.messages:,} messages"]
+        """Returns what has become of the reports, list of str."""
+        found = [f"{counted(self.added, 'report')} added, of {counted(self.messages, 'message')}"]
         if self.duplicates:
-            found[0] += f"; {self.duplicates:,} had been added before"
+            found.append(f"{counted(self.duplicates, 'report')} had been added before")
         if self.others:
             names = sorted(self.others, key=lambda name: (-self.others[name], name))
             more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-            found.append(f"{sum(self.others.values()):,} reports not kept, on domains without a "
-                         f"key here: {', '.join(names[:NAMED])}{more}; --domain accepts one")
+            found.append(f"{counted(sum(self.others.values()), 'report')} not kept, on domains "
+                         f"without a key here: {', '.join(names[:NAMED])}{more}; --domain "
+                         "accepts one")
         return found
 
 

@@ -5,7 +5,7 @@ Each function of CAUSES looks for one, in the mail of one domain.  It takes a
 summary.Domain and its list of summary.Withdrawn, and yields Findings.
 """
 
-from ..findings import FAIL, LEVELS, OK, WARN, Finding
+from ..findings import FAIL, LEVELS, OK, WARN, Finding, counted
 from ..key_places import PREFIXES
 from .store import ALTERED, FORGED, UNSIGNED
 from .summary import date, only_observed, withdrawn
@@ -95,7 +95,8 @@ def signs_nothing(domain, late):
 
 def changed_on_the_way(domain, late):
     """Lists and forwards that break signatures."""
-    if domain.by_kind[ALTERED] and domain.by_dkim:
+    explained = sum(key.messages for key in late)
+    if domain.by_kind[ALTERED] > explained and domain.by_dkim:
         yield Finding(
             WARN, domain.name, f"{addresses(domain, ALTERED)} passed on "
             f"{domain.by_kind[ALTERED]:,} messages whose signature had been broken, as mailing "
@@ -145,7 +146,3 @@ def addresses(domain, kind):
     others = domain.by_kind[kind] > sum(sender.messages for sender in examples)
     return ", ".join(f"{sender.address} ({sender.messages:,})" for sender in examples) + (
         " and others" if others else "")
-
-
-def counted(number, word):
-    return f"{number:,} {word}" + ("" if number == 1 else "s")

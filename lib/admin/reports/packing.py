@@ -90,11 +90,11 @@ def inflated(stream, format_of_zlib):
             piece = engine.unconsumed_tail
             if found:
                 yield found
+            if engine.eof:
+                stream.held = engine.unused_data
+                return
             if not piece and len(found) < CHUNK:
                 break
-        if engine.eof:
-            stream.held = engine.unused_data
-            return
     raise Refused("a file that ends too early")
 
 

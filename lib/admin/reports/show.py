@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Shows reports as a table for a terminal, and as JSON."""
 
-import json
-
 from ..findings import as_line, visible
 from .store import ALTERED, BROKEN, FORGED, FORWARDED, PASSING, UNSIGNED
 from .summary import date
@@ -96,6 +94,8 @@ def cut(text, width):
 
 def as_json(summary, findings, names):
     """Returns the same as JSON, all of it, str."""
+    import json         # a table needs none
+
     def sender(one):
         return {"domain": one.domain, "address": one.address, "name": names.get(one.address),
                 "what": WORDS[one.kind], "messages": one.messages}
