@@ -88,12 +88,12 @@ def senders(found, names):
     longest = max([1] + [one.messages for one in found])
     parts, y = [], 0
     for one in found:
-        name = names.get(one.address)
+        name = f" ({names[one.address]})" if names.get(one.address) else ""
         parts += [text(0, y + LINE - 4, one.address),
-                  text(WIDTH, y + LINE - 4, f"{one.messages:,} {WORDS[one.kind]}", "end")]
-        y += LINE
-        parts.append(rectangle(COLOURS[one.kind], 0, y, WIDTH * one.messages / longest, BAR,
-                               name or one.address))
+                  text(WIDTH, y + LINE - 4, f"{one.messages:,}", "end"),
+                  text(0, y + 2 * LINE - 4, cut(WORDS[one.kind] + name, 50))]
+        y += 2 * LINE
+        parts.append(rectangle(COLOURS[one.kind], 0, y, WIDTH * one.messages / longest, BAR))
         y += BAR + GAP
     return svg(max(y, 1), "senders", parts)
 

@@ -2,6 +2,7 @@
 """Shows reports as one page of HTML: it needs no other file, no script and no network."""
 
 import os
+import re
 from html import escape
 
 from ..findings import visible
@@ -23,14 +24,16 @@ body { color: var(--text); background: var(--page); font: 16px/1.5 sans-serif;
   margin: 0 auto; padding: 0 1rem 3rem; max-width: 40rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.25rem; margin-top: 2.5rem }
 h2, li, td { overflow-wrap: anywhere }
+td:first-child { min-width: 5rem } td + td, .whole { white-space: nowrap }
 h3 { font-size: 1rem; margin: 1.5rem 0 .25rem }
 table { border-collapse: collapse; width: 100% }
 th, td { padding: .25rem .5rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line) }
 th:first-child, td:first-child { text-align: left }
+@media (max-width: 30rem) { table { font-size: .875rem } th, td { padding-right: .25rem } }
 ul { padding: 0; list-style: none } li { margin: .75rem 0; padding-left: .75rem;
   border-left: 4px solid var(--good) }
 li.warn { border-color: var(--fair) } li.FAIL { border-color: var(--bad) }
-svg { display: block; width: 100%; font: 11.5px sans-serif; fill: var(--text) }
+svg { display: block; width: 100%; max-width: 28rem; font: 12.5px sans-serif; fill: var(--text) }
 .good { fill: var(--good) } .fair { fill: var(--fair) } .bad { fill: var(--bad) }
 .line { stroke: var(--line); fill: none } .strong { font-weight: bold }
 .legend span { display: inline-block; margin-right: 1rem }
@@ -38,6 +41,8 @@ svg { display: block; width: 100%; font: 11.5px sans-serif; fill: var(--text) }
 i.good { background: var(--good) } i.fair { background: var(--fair) }
 i.bad { background: var(--bad) }
 """
+
+OPTION = re.compile(r"(--\w+)")     # else browsers break lines behind its hyphens
 
 START = f"""<!DOCTYPE html>
 <html lang="en">
@@ -100,7 +105,8 @@ def table(domains):
 
 def item(finding):
     """Returns a Finding as an item of a list."""
-    remedy = f" <em>Remedy: {escape(visible(finding.remedy))}.</em>" if finding.remedy else ""
+    remedy = OPTION.sub(r'<span class="whole">\1</span>', escape(visible(finding.remedy)))
+    remedy = f" <em>Remedy: {remedy}.</em>" if remedy else ""
     return (f'<li class="{finding.level}"><strong>{escape(visible(finding.subject))}</strong>: '
             f"{escape(visible(finding.text))}.{remedy}</li>\n")
 
