@@ -5,6 +5,7 @@ import base64
 import gzip
 import io
 import json
+import random
 import sys
 import time
 import zipfile
@@ -158,3 +159,43 @@ class Reports:
         done = self.admin.run(*command, stdin=stdin, command=[
             sys.executable, "-IS", "-c", MEASURED, str(path)])
         return done, int(path.read_text()) / 1024
+
+
+def many(count, records, domains=("example.com", "example.net"), seed=1):
+    """Yields (name of a file, message) for reports of both forms, by several receivers.
+
+    records: of each; seed: of the random numbers, which make the same reports again
+    """
+    numbers = random.Random(seed)
+    receivers = [("google.com", 7489), ("Yahoo", 7489), ("Enterprise Outlook", 7489),
+                 ("receiver.example", 9990), ("Mail &amp; More", 9990)]
+    for number in range(count):
+        organization, form = receivers[number % len(receivers)]
+        domain = domains[number // len(receivers) % len(domains)]
+        xml = report(*[random_record(numbers, domain, form) for _ in range(records)], form=form,
+                     organization=organization, identifier=f"{number}@{domain}", domain=domain,
+                     begin=BEGIN - number // 20 % 20 * DAY)
+        if number % 2:
+            yield f"{number:05}.zip.eml", mailed(zipped(xml), "application/zip")
+        else:
+            yield f"{number:05}.gz.eml", mailed(gzip.compress(xml))
+
+
+def random_record(numbers, domain, form):
+    """Returns a record of one of our hosts, a forwarder, a list or a forger.
+
+    numbers: random.Random; domain: of the report; form: 7489 or 9990
+    """
+    of, kind = numbers.random(), numbers.random()
+    own = [(domain, f"s{numbers.randrange(3)}", "pass"), (domain, "ed1", "neutral")]
+    if of < 0.3:
+        address = f"192.0.2.{numbers.randrange(1, 9)}"
+        dkim, spf, signatures = ("pass", "pass", own) if kind < 0.8 else ("fail", "pass", [])
+    elif of < 0.5:
+        address = f"2001:db8::{numbers.randrange(1, 2000):x}"
+        dkim, spf, signatures = ("pass", "fail", own[:1]) if kind < 0.5 else ("fail", "fail", [
+            (domain, own[0][1], "fail"), ("list.example", "x", "pass")])
+    else:
+        address = ".".join(map(str, (10, *(numbers.randrange(1, 255) for _ in range(3)))))
+        dkim, spf, signatures = "fail", "fail", []
+    return record(address, numbers.randrange(1, 30), dkim, spf, signatures, form)

@@ -54,7 +54,8 @@ def reports(admin):
     directory = admin.directory / "files"
     directory.mkdir()
     for day in range(20):
-        for number, organization in enumerate(["receiver.example", ORGANIZATION, "Mail of Receivers " * 10]):
+        for number, organization in enumerate([
+                "receiver.example", ORGANIZATION, "Mail of Receivers " * 10]):
             (directory / f"{day}.{number}").write_bytes(report(
                 record("192.0.2.1", 100 + day, signatures=[
                     ("example.com", "s1", "pass"), ("example.com", "ed20260101", "fail")]),
