@@ -15,6 +15,8 @@
 # because a launcher contains the numbered name of each.  They stay until the
 # next upgrade but one.
 
+REPORTS=/var/lib/qmail-dk	# as in lib/admin/report_verbs.py
+
 # Prints the value recorded under a name: NAME.  If the prefix is gone, a launcher has it.
 recorded() {
 	if [ -f "$prefix/installed" ]; then
@@ -165,6 +167,18 @@ install_programs() {
 		make_directory "$mandir"
 	fi
 	alone_in "$mandir" install_shared
+	make_reports_directory
+}
+
+# Makes the directory in which qmail-dk reports keeps its database, for the user alias: his
+# .qmail files get the reports.  One that is there may be another user's by now.
+make_reports_directory() {
+	[ "$qmail" = /var/qmail ] && [ "$(id -u)" = 0 ] && id alias >/dev/null 2>&1 &&
+		[ ! -e "$REPORTS" ] || return 0
+	planned "Make $REPORTS, for the reports that the user alias gets" || return 0
+	make_directory "$REPORTS"
+	chmod 700 "$REPORTS"
+	chown "alias:$(id -gn alias)" "$REPORTS"
 }
 
 # Installs the command in PATH and the manual pages.

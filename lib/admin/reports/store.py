@@ -28,6 +28,11 @@ LARGEST_LOG = 4 * 1024 * 1024       # bytes of the write-ahead log that stay on 
 # passed, so that they came from a host of the domain.
 KINDS = PASSING, FORWARDED, UNSIGNED, BROKEN, ALTERED, FORGED = range(6)
 
+KEYS = {
+    "results": "domain, day, receiver, policy, kind",
+    "signatures": "domain, selector, receiver, result, beside, direct, day",
+    "senders": "domain, kind, address, day",
+}
 SCHEMA = f"""
 PRAGMA journal_mode = WAL;
 BEGIN IMMEDIATE;
@@ -36,24 +41,21 @@ CREATE TABLE IF NOT EXISTS reports (
     day INTEGER, PRIMARY KEY (organization, identifier, begin, finish, domain)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS results (
     domain TEXT, day INTEGER, receiver TEXT, policy TEXT, kind INTEGER, messages INTEGER,
-    PRIMARY KEY (domain, day, receiver, policy, kind)) WITHOUT ROWID;
+    PRIMARY KEY ({KEYS["results"]})) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS signatures (
     domain TEXT, selector TEXT, receiver TEXT, result TEXT, beside INTEGER, direct INTEGER,
-    day INTEGER, messages INTEGER,
-    PRIMARY KEY (domain, selector, receiver, result, beside, direct, day)) WITHOUT ROWID;
+    day INTEGER, messages INTEGER, PRIMARY KEY ({KEYS["signatures"]})) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS senders (
     domain TEXT, kind INTEGER, address TEXT, day INTEGER, messages INTEGER,
-    PRIMARY KEY (domain, kind, address, day)) WITHOUT ROWID;
+    PRIMARY KEY ({KEYS["senders"]})) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
-
-ADDING = " ON CONFLICT DO UPDATE SET messages = messages + excluded.messages"
-INSERT_REPORT = "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?)"
-INSERT_RESULT = "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?)" + ADDING
-INSERT_SIGNATURE = "INSERT INTO signatures VALUES (?, ?, ?, ?, ?, ?, ?, ?)" + ADDING
-INSERT_SENDER = "INSERT INTO senders VALUES (?, ?, ?, ?, ?)" + ADDING
+# {table: statement that adds a number of messages to a sum}
+ADD = {table: f"INSERT INTO {table} ({key}, messages) VALUES (?{', ?' * (key.count(',') + 1)}) "
+              f"ON CONFLICT ({key}) DO UPDATE SET messages = messages + excluded.messages"
+       for table, key in KEYS.items()}
 
 
 class StoreTrouble(Trouble):
@@ -229,16 +231,17 @@ class Addition:
             if not connection.in_transaction:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
-                    connection.execute(INSERT_REPORT, (*self.name, day))
+                    connection.execute("INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?)",
+                                       (*self.name, day))
                 except sqlite3.IntegrityError:
                     raise Duplicate from None
-            connection.executemany(INSERT_RESULT, (
+            connection.executemany(ADD["results"], (
                 (domain, day, receiver, report.policy, kind, messages)
                 for kind, messages in self.results.items()))
-            connection.executemany(INSERT_SIGNATURE, (
+            connection.executemany(ADD["signatures"], (
                 (domain, selector, receiver, result, beside, direct, day, messages)
                 for (selector, result, beside, direct), messages in self.signatures.items()))
-            connection.executemany(INSERT_SENDER, sorted(
+            connection.executemany(ADD["senders"], sorted(
                 (domain, kind, address, day, messages)
                 for (kind, address), messages in self.senders.items()))
         self.results, self.signatures, self.senders = {}, {}, {}
