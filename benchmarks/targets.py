@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from deliveries import DISTINCT, RESIDENT, SAME, STOCK, name_of
 from programs import BARE
+from reports import ADDED, MANY, PEER, SHOWN
+from reports import title as reports_title
 from scratch import CHECKOUT
 
 sys.path.append(CHECKOUT)
@@ -48,10 +50,13 @@ def memory(key):
     return lambda results: results[key].memory
 
 
-def all_targets(large):
-    """Returns all Targets, a list.  large: the title of large messages"""
+def all_targets(large, records=MANY):
+    """Returns all Targets, a list.
+
+    large: the title of large messages; records: number of those of DMARC reports
+    """
     return [*for_signing(f"signing, {large}"), *for_verifying(f"verifying, {large}"),
-            *for_deliveries()]
+            *for_deliveries(), *for_reports(reports_title(records))]
 
 
 def for_signing(large):
@@ -108,3 +113,12 @@ def for_deliveries():
             *(Target(title, row, "<=", RESIDENT_MEMORY, "MiB", memory((title, row)))
               for title in (small, "delivering, 1 MB"))]
     return found
+
+
+def for_reports(title):
+    return [
+        Target(title, ADDED, "<=", 0.2, "x parsedmarc",
+               ratio("cpu", (title, ADDED), (title, PEER))),
+        Target(title, ADDED, "<=", 64, "MiB", memory((title, ADDED))),
+        Target(title, SHOWN, "<=", 10, "x bare", ratio("cpu", (title, SHOWN), BARE)),
+    ]

@@ -83,12 +83,12 @@ def test_verbs_and_options():
     content = page("qmail-dk.8")
     synopsis = content.partition(".Sh SYNOPSIS\n")[2].partition(".Sh DESCRIPTION")[0]
     found = {}
-    for name, rest in re.findall(r"^\.Cm (\w+)\n(.*?)(?=^\.Nm|\Z)", synopsis, re.M | re.S):
+    for name, rest in re.findall(r"^\.Cm ([a-z ]+)\n(.*?)(?=^\.Nm|\Z)", synopsis, re.M | re.S):
         found.setdefault(name, set()).update(
             "--" + option for option in re.findall(r"Fl Fl ([a-z]+)", rest))
     assert found == verbs()
     described = content.partition(".Sh DESCRIPTION\n")[2].partition(".Sh FILES")[0]
-    items = re.split(r"^\.It Cm (\w+)\n", described, flags=re.M)[1:]
+    items = re.split(r"^\.It Cm ([a-z ]+)\n", described, flags=re.M)[1:]
     assert dict.fromkeys(items[::2]) == dict.fromkeys(verbs())
     for name, item in zip(items[::2], items[1::2]):
         for option in verbs()[name] - {"--sender"}:
