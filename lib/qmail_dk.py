@@ -15,7 +15,7 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lib import __version__
-from lib.admin import check_keys, key_places, key_verbs, records, report_verbs, verbs
+from lib.admin import report_verbs
 from lib.admin.host import this_host
 from lib.admin.reflect import reflect
 from lib.errors import RequestTrouble, Trouble
@@ -32,8 +32,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(misused(), f"{self.prog}: {message}; {self.prog} --help shows the usage\n")
 
 
-def parser():
-    """Returns the argument parser with all verbs."""
+def parser(only_reports=False):
+    """Returns the argument parser with all verbs.
+
+    only_reports: whether it needs only the verbs about reports: then the modules of the
+    others, which take as long as these, are not imported
+    """
     top = Parser(prog="qmail-dk", description=__doc__.partition("\n")[0], allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"qmail-dk {__version__}")
     # With prog, argparse need not format the usage now, for which it imports much.
@@ -45,6 +49,14 @@ def parser():
                                    description=summary, allow_abbrev=False)
         added.set_defaults(verb=function)
         return added
+
+    def report_verbs_with_options():
+        report_options(verb(report_verbs.reports), verb(report_verbs.reports_add))
+
+    if only_reports:
+        report_verbs_with_options()
+        return top
+    from lib.admin import check_keys, key_places, key_verbs, records, verbs
 
     def key_options(added):
         added.add_argument("--selector", help="its name; default: one with today's date")
@@ -102,7 +114,7 @@ def parser():
     explaining = verb(verbs.why)
     explaining.add_argument("subject", metavar="domain|address|file", help="- is standard input")
     explaining.add_argument("--sender", default="", help="envelope sender")
-    report_options(verb(report_verbs.reports), verb(report_verbs.reports_add))
+    report_verbs_with_options()
     return top
 
 
@@ -140,7 +152,7 @@ def main(arguments):
         arguments = ["--help"]
     elif arguments[:2] == ["reports", "add"]:       # a verb of two words
         arguments = ["reports add", *arguments[2:]]
-    options = parser().parse_args(arguments)
+    options = parser(arguments[:1] in (["reports"], ["reports add"])).parse_args(arguments)
     try:
         code = options.verb(options, this_host())
         sys.stdout.flush()

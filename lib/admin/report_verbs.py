@@ -10,7 +10,6 @@ import sys
 import time
 
 from ..errors import RequestTrouble, SettingTrouble
-from . import key_places, published
 from .findings import visible
 
 INPUT = "-"
@@ -53,6 +52,7 @@ def accepted(options, settings):
     user who adds reports need not be able to see the keys.  Raises SettingTrouble if
     nobody knows them.
     """
+    from . import key_places
     found = {key_places.checked_domain(domain) for domain in options.domain}
     patterns = settings.key_patterns()
     try:
@@ -69,12 +69,15 @@ def reports(options, host):
     from .reports import causes, show, store, summary
     if not 1 <= options.days <= MOST_DAYS:
         raise RequestTrouble(f"--days is a number from 1 to {MOST_DAYS}")
-    only = key_places.checked_domain(options.domain) if options.domain else None
+    only = None
+    if options.domain:
+        from . import key_places
+        only = key_places.checked_domain(options.domain)
     if not is_there(options.database):
         print("no reports have been added; doc/reports says how they get here")
         return 0
     opened = store.Store(options.database, False)
-    most = LINES_OF_JSON if options.json else LINES_OF_ONE if only else LINES
+    most = LINES_OF_JSON if options.json else LINES_OF_ONE if only or options.html else LINES
     seen = summary.summary(opened, options.days, int(time.time()) // 86400, most, only)
     found = causes.findings(opened, seen)
     names = host_names(seen, host.settings) if options.names else {}
@@ -104,11 +107,10 @@ def host_names(seen, settings):
 
     Raises RequestTrouble if the DNS can't be asked, SettingTrouble.
     """
+    from ..lookup import budget
+    from . import published
     published.require_packages()
-    from ..lookup import budget, host_names
-    addresses = dict.fromkeys(
-        [sender.address for sender in seen.senders]
-        + [sender.address for domain in seen.domains for examples in domain.examples.values()
-           for sender in examples])
+    from ..lookup import host_names
+    addresses = dict.fromkeys(sender.address for sender in seen.senders)
     return host_names.names(list(addresses), budget.resolver(settings["DNSCACHEIP"]).servers,
                             SECONDS)

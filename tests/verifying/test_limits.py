@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 
 from lib import crypto, growth, settings
+from lib.admin.reports import bounds
 from lib.errors import KeyTrouble
 from lib.lookup import cache, resolver, wire_format
 from lib.mail import message, signature_field
@@ -38,6 +39,10 @@ FIGURES = {
     "clocks": {"10 hours": (dkim.CLOCK_SKEW, 36000)},
     "a reason shown or replied": {"255 bytes": (queue.REASON_LONGEST, 255)},
     "memory": {"1 MB": (spool.IN_MEMORY, 1 << 20)},
+    "a message with DMARC reports": {
+        "48 MiB": (bounds.LARGEST_INPUT, 48 << 20), "100 parts": (bounds.MOST_PARTS, 100),
+        "64 MiB": (bounds.LARGEST_XML, 64 << 20), "100,000": (bounds.MOST_RECORDS, 100_000),
+        "4,000,000": (bounds.MOST_ELEMENTS, 4_000_000)},
     "key files": {"64 KB": (key_files.LONGEST_KEY_FILE, 65536),
                   "8 links": (key_files.MOST_LINKS, 8)},
 }

@@ -6,14 +6,14 @@ summary.Domain and its list of summary.Withdrawn, and yields Findings.
 """
 
 from ..findings import FAIL, LEVELS, OK, WARN, Finding, counted
-from ..key_places import PREFIXES
 from .store import ALTERED, FORGED, UNSIGNED
 from .summary import date, only_observed, withdrawn
 
 NEARLY_ALL = 0.9    # of a receiver's messages: the share from which failure is the rule
 MANY = 0.5          # from which mail is in danger
 SOME = 0.01         # from which it is more than chance
-SHOWN = 3           # receivers that a line names
+SHOWN = 3           # receivers and hosts that a line names
+ED25519 = "ed"      # with which selectors of such keys begin, as key_places names them
 
 
 def findings(store, summary):
@@ -73,7 +73,7 @@ def ignored_beside_another(domain, late):
         receivers = [one for one in signatures if one.beside >= NEARLY_ALL * one.messages]
         if not receivers:
             continue
-        harmless = (selector.startswith(PREFIXES["ed25519"])
+        harmless = (selector.startswith(ED25519)
                     or any(one.failed < one.messages for one in signatures))
         yield Finding(
             OK if harmless else WARN, domain.name,
@@ -142,7 +142,7 @@ def names(texts):
 
 def addresses(domain, kind):
     """Returns the hosts that sent most messages of a kind, as one str."""
-    examples = domain.examples[kind]
+    examples = domain.senders[kind][:SHOWN]
     others = domain.by_kind[kind] > sum(sender.messages for sender in examples)
     return ", ".join(f"{sender.address} ({sender.messages:,})" for sender in examples) + (
         " and others" if others else "")

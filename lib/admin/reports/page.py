@@ -8,7 +8,7 @@ from html import escape
 from ..findings import visible
 from . import charts
 from .show import heading, share
-from .summary import daily, senders
+from .summary import daily, largest
 
 MOST_DOMAINS = 20       # that have charts
 MOST_ROWS = 500         # of the table of domains
@@ -119,15 +119,16 @@ def section(store, summary, domain, names):
         f'<span><i class="{colour}"></i>{words}</span>'
         for colour, words in charts.LEGEND.items()) + "</p>\n"
     yield "<h3>Senders</h3>\n"
-    yield charts.senders(senders(store, domain.name, summary.since, MOST_SENDERS), names)
+    yield charts.senders(largest((sender for of_kind in domain.senders.values()
+                                  for sender in of_kind), MOST_SENDERS), names)
     if domain.signatures:
         yield "\n<h3>Signatures that passed, by receiver and selector</h3>\n"
-        yield charts.receivers(largest(domain.signatures))
+        yield charts.receivers(most_used(domain.signatures))
         yield ("\n<p>Yellow: failed beside another signature that passed, which does no "
                "harm.</p>\n")
 
 
-def largest(signatures):
+def most_used(signatures):
     """Returns the MOST_RECEIVERS largest Signatures, those of one receiver side by side."""
     by_receiver = {}
     for one in signatures:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from .store import ALTERED, BROKEN, FORGED, FORWARDED, KINDS, PASSING, UNSIGNED
 
-EXAMPLES = 3        # addresses that a cause names
 OBSERVED = 90       # days for which a policy is looked at
 
 
@@ -37,12 +36,12 @@ class Domain(NamedTuple):
     """The mail of a domain.
 
     name: str; by_kind: list of numbers of messages, one for each of store.KINDS
-    signatures: list of Signatures; examples: {kind: list of Sender}, the EXAMPLES largest
+    signatures: list of Signatures; senders: {kind: list of Sender, the largest first}
     """
     name: str
     by_kind: list
     signatures: list
-    examples: dict
+    senders: dict
 
     @property
     def messages(self):
@@ -96,38 +95,48 @@ def summary(store, days, today, most, only=None):
     (reports, receivers, last), = store.rows(
         "SELECT COUNT(*), COUNT(DISTINCT organization), MAX(day) FROM reports WHERE " + chosen,
         *values)
-    senders = [Sender(*row) for row in store.rows(
-        "SELECT domain, address, kind, SUM(messages) AS total FROM senders WHERE " + chosen
-        + " GROUP BY domain, kind, address ORDER BY total DESC, address LIMIT ?", *values, most)]
-    domains = read_domains(store, chosen, values, since)
+    domains = read_domains(store, chosen, values)
+    for domain in domains:
+        for kind in domain.senders:
+            domain.senders[kind] = read_senders(store, domain.name, kind, since, most)
+    senders = largest((sender for domain in domains for of_kind in domain.senders.values()
+                       for sender in of_kind), most)
     return Summary(since, today, reports, receivers, last, domains, senders,
                    sum(domain.messages for domain in domains)
                    - sum(sender.messages for sender in senders))
 
 
-def read_domains(store, chosen, values, since):
-    """Returns the list of Domain.  chosen: SQL condition for rows, with values"""
+def read_domains(store, chosen, values):
+    """Returns the list of Domain, without Senders.  chosen: SQL condition for rows, with values"""
     found = {}
     for name, kind, messages in store.rows(
             "SELECT domain, kind, SUM(messages) FROM results WHERE " + chosen
             + " GROUP BY domain, kind", *values):
         domain = found.setdefault(name, Domain(name, [0] * len(KINDS), [], {}))
         domain.by_kind[kind] = messages
-        domain.examples[kind] = []
+        domain.senders[kind] = []
     for row in store.rows(
             "SELECT domain, selector, receiver, SUM(messages), SUM(messages * (result <> 'pass')),"
             " SUM(messages * beside), SUM(messages * (result <> 'pass' AND NOT beside AND direct))"
             " FROM signatures WHERE " + chosen + " GROUP BY domain, selector, receiver", *values):
         found[row[0]].signatures.append(Signatures(*row))
-    for domain in found.values():
-        for kind in {UNSIGNED, ALTERED} & domain.examples.keys():
-            domain.examples[kind] = [
-                Sender(domain.name, address, kind, messages)
-                for address, messages in store.rows(
-                    "SELECT address, SUM(messages) AS total FROM senders WHERE domain = ?"
-                    " AND kind = ? AND day >= ? GROUP BY address ORDER BY total DESC, address"
-                    " LIMIT ?", domain.name, kind, since, EXAMPLES)]
     return sorted(found.values(), key=lambda domain: (-domain.messages, domain.name))
+
+
+def read_senders(store, domain, kind, since, most):
+    """Returns the `most` largest Senders of a domain's messages of one kind, a list.
+
+    The table is in this order, so that this is faster than all of them at once.
+    """
+    return [Sender(domain, address, kind, messages) for address, messages in store.rows(
+        "SELECT address, SUM(messages) AS total FROM senders WHERE domain = ? AND kind = ?"
+        " AND day >= ? GROUP BY address ORDER BY total DESC, address LIMIT ?",
+        domain, kind, since, most)]
+
+
+def largest(senders, most):
+    """Returns the `most` Senders with most messages, the largest first."""
+    return sorted(senders, key=lambda one: (-one.messages, one.domain, one.address))[:most]
 
 
 def daily(store, domain, since):
@@ -135,13 +144,6 @@ def daily(store, domain, since):
     return {(day, kind): messages for day, kind, messages in store.rows(
         "SELECT day, kind, SUM(messages) FROM results WHERE domain = ? AND day >= ?"
         " GROUP BY day, kind", domain, since)}
-
-
-def senders(store, domain, since, most):
-    """Returns the list of the `most` largest Senders of a domain.  Raises StoreTrouble."""
-    return [Sender(domain, *row) for row in store.rows(
-        "SELECT address, kind, SUM(messages) AS total FROM senders WHERE domain = ? AND day >= ?"
-        " GROUP BY kind, address ORDER BY total DESC, address LIMIT ?", domain, since, most)]
 
 
 def date(day):

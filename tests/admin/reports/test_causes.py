@@ -3,6 +3,8 @@
 
 import pytest
 
+from lib.admin import key_places
+from lib.admin.reports import causes as reports_causes
 from tests.support import aggregate_reports
 from tests.support.administrator import admin       # noqa: F401
 from tests.support.aggregate_reports import BEGIN, DAY, record, report
@@ -160,6 +162,10 @@ def test_p_none_but_not_all_passes(reports):
     found = causes(reports, (100, [good()]), (1, [good(), record(
         "203.0.113.7", 1, "fail", "fail", [])]))
     assert ["p=none" in cause["text"] for cause in found] == [False]
+
+
+def test_selectors_that_keygen_makes():
+    assert key_places.PREFIXES["ed25519"] == reports_causes.ED25519
 
 
 def test_the_worst_comes_first(reports):
