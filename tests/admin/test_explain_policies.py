@@ -29,7 +29,8 @@ EXPLAINED = {
     "a bounce": (MESSAGE, ("--client", "192.0.2.7", "--sender", "", "--helo", "spf.example.net"), [
         "SPF: client 192.0.2.7, helo spf.example.net\\n", "ip4:192.0.2.0/24 matches: pass"]),
     "no client": (MESSAGE, (), [
-        "SPF: not evaluated, for the client or the sender is not known; give --client, --sender",
+        "SPF: not evaluated, for the client or the sender is not known (qmail-dk verify takes "
+        "--client, --sender and --helo)",
         "result: permerror: the client is unknown, so SPF is not evaluated"]),
     "no sender": (MESSAGE, ("--client", "192.0.2.7"), ["SPF: not evaluated"]),
 }
