@@ -5,6 +5,7 @@ Each takes the options and the host.Host, and returns the exit code.  What only 
 need is imported late.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -50,17 +51,17 @@ def accepted(options, settings):
 
     They are those of --domain and those that DKSIGN gives a directory or a key to: the
     user who adds reports need not be able to see the keys.  Raises SettingTrouble if
-    nobody knows them.
+    there are none: then it is more likely that he can't see them than that all reports
+    are to be dropped.
     """
     from . import key_places
     found = {key_places.checked_domain(domain) for domain in options.domain}
     patterns = settings.key_patterns()
-    try:
+    with contextlib.suppress(PermissionError):
         found |= {place.domain for place in key_places.existing_places(patterns)}
-    except PermissionError as error:
-        if not found:
-            raise SettingTrouble(f"{error.filename} can't be read, so nobody knows which domains "
-                                 "have a key; remedy: name them by --domain") from error
+    if not found:
+        raise SettingTrouble(f"this user sees no domain that has a key by DKSIGN ({patterns}); "
+                             "remedy: name the domains by --domain")
     return {domain.encode() for domain in found}
 
 
@@ -80,7 +81,10 @@ def reports(options, host):
     most = LINES_OF_JSON if options.json else LINES_OF_ONE if only or options.html else LINES
     seen = summary.summary(opened, options.days, int(time.time()) // 86400, most, only)
     found = causes.findings(opened, seen)
-    names = host_names(seen, host.settings) if options.names else {}
+    names = {}
+    if options.names:
+        from .reports import page
+        names = host_names(page.addresses(seen), host.settings)
     if options.html:
         from .reports import page
         page.write(options.html, page.page(opened, seen, found, names))
@@ -102,15 +106,12 @@ def is_there(path):
     return True
 
 
-def host_names(seen, settings):
-    """Returns the names of the senders in a summary.Summary, {address: name}.
+def host_names(addresses, settings):
+    """Returns the names of hosts, {address: name}.
 
     Raises RequestTrouble if the DNS can't be asked, SettingTrouble.
     """
-    from ..lookup import budget
     from . import published
     published.require_packages()
-    from ..lookup import host_names
-    addresses = dict.fromkeys(sender.address for sender in seen.senders)
-    return host_names.names(list(addresses), budget.resolver(settings["DNSCACHEIP"]).servers,
-                            SECONDS)
+    from ..lookup import budget, host_names
+    return host_names.names(addresses, budget.resolver(settings["DNSCACHEIP"]).servers, SECONDS)

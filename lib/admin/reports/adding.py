@@ -2,6 +2,7 @@
 """Adds the reports in messages and files to the database."""
 
 import contextlib
+import itertools
 import os
 import stat
 import time
@@ -45,14 +46,14 @@ class Intake:
         """
         size = Budget(LARGEST_INPUT, "an input of")
         unpacked = Budget(LARGEST_XML, "XML of")
-        start = file.peek(packing.LONGEST_START)
+        start = file.read(packing.LONGEST_START)
         if start.startswith(MBOX):
             raise Refused("an mbox; remedy: put its messages into a Maildir")
         if packing.is_document(start):
-            return self.take_document(size.limit(iter(lambda: file.read(BUFFER), b"")), unpacked)
+            pieces = itertools.chain([start], iter(lambda: file.read(BUFFER), b""))
+            return self.take_document(size.limit(pieces), unpacked)
         found = False
-        lines = size.limit(iter(lambda: file.readline(LONGEST_LINE), b""))
-        for kind, content in Parts(lines):
+        for kind, content in Parts(size.limit(lines(start, file))):
             try:
                 found |= kind != FOR_PEOPLE and self.take_document(content, unpacked)
             except NotAReport:
@@ -108,6 +109,15 @@ class Intake:
                          f"without a key here: {', '.join(names[:NAMED])}{more}; --domain "
                          "accepts one")
         return found
+
+
+def lines(start, file):
+    """Yields the lines of a file, long ones in pieces.  start: the bytes of it that are read"""
+    *whole, partial = start.split(b"\n")
+    for line in whole:
+        yield line + b"\n"
+    yield partial + file.readline(LONGEST_LINE)
+    yield from iter(lambda: file.readline(LONGEST_LINE), b"")
 
 
 def files(path):

@@ -122,12 +122,13 @@ class Reader:
         """Reads the XML in pieces (bytes).  Raises Refused, and what the functions raise."""
         fed = 0
         for piece in pieces:
-            while piece:
+            at = 0
+            while at < len(piece):
                 # After an exception, expat goes on to the end of what it has got.
-                size = CHUNK if self.inside else CAUTIOUS
-                self.feed(piece[:size], False)
-                fed += min(size, len(piece))
-                piece = piece[size:]
+                part = piece[at:at + (CHUNK if self.inside else CAUTIOUS)]
+                self.feed(part, False)
+                at += len(part)
+                fed += len(part)
                 if fed - self.parser.CurrentByteIndex > LONGEST_TOKEN:
                     raise Refused(f"XML with a tag of more than {LONGEST_TOKEN >> 10} KiB")
                 if len(self.names) > MOST_NAMES:

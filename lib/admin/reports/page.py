@@ -119,13 +119,24 @@ def section(store, summary, domain, names):
         f'<span><i class="{colour}"></i>{words}</span>'
         for colour, words in charts.LEGEND.items()) + "</p>\n"
     yield "<h3>Senders</h3>\n"
-    yield charts.senders(largest((sender for of_kind in domain.senders.values()
-                                  for sender in of_kind), MOST_SENDERS), names)
+    yield charts.senders(senders(domain), names)
     if domain.signatures:
         yield "\n<h3>Signatures that passed, by receiver and selector</h3>\n"
         yield charts.receivers(most_used(domain.signatures))
         yield ("\n<p>Yellow: failed beside another signature that passed, which does no "
                "harm.</p>\n")
+
+
+def senders(domain):
+    """Returns the Senders of a summary.Domain that are shown, a list."""
+    return largest((sender for of_kind in domain.senders.values() for sender in of_kind),
+                   MOST_SENDERS)
+
+
+def addresses(summary):
+    """Returns the addresses of all hosts that the page or a table shows, a list."""
+    return list(dict.fromkeys(sender.address for shown in (
+        summary.senders, *map(senders, summary.domains[:MOST_DOMAINS])) for sender in shown))
 
 
 def most_used(signatures):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Shows reports as a table for a terminal, and as JSON."""
 
-from ..findings import as_line, visible
+from ..findings import as_line, counted, visible
 from .store import ALTERED, BROKEN, FORGED, FORWARDED, PASSING, UNSIGNED
 from .summary import date
 
@@ -32,8 +32,8 @@ def heading(summary):
     days = summary.until - summary.since + 1
     if not summary.reports:
         return f"no reports of the last {days} days"
-    return (f"{summary.reports:,} reports of the last {days} days, from {summary.receivers:,} "
-            f"receivers; the last of {date(summary.last)}")
+    return (f"{counted(summary.reports, 'report')} of the last {days} days, from "
+            f"{counted(summary.receivers, 'receiver')}; the last of {date(summary.last)}")
 
 
 def domain_lines(summary, most):

@@ -155,9 +155,9 @@ def connected(path, writing):
     """
     if writing:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
-    name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    connection = sqlite3.connect(f"file:{os.path.abspath(name)}?mode={'rw' if writing else 'ro'}",
-                                 WAIT, isolation_level=None, uri=True)
+    name = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    connection = sqlite3.connect(f"file:{name}?mode={'rw' if writing else 'ro'}", uri=True,
+                                 timeout=WAIT, isolation_level=None)
     if writing:
         make_tables(connection)
         connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG}")
@@ -171,7 +171,7 @@ def connected(path, writing):
 def make_tables(connection):
     """Makes the tables in a new database.  Raises sqlite3.Error."""
     until = time.monotonic() + WAIT
-    while connection.execute("PRAGMA application_id").fetchone()[0] == 0:
+    while not connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
         try:
             connection.executescript(SCHEMA)
         except sqlite3.OperationalError as error:
@@ -251,9 +251,10 @@ def add(sums, key, messages):
     sums[key] = sums.get(key, 0) + messages
 
 
-def is_related(domain, other):
-    """Returns whether one of two domains is the other, or is below it."""
-    return domain == other or domain.endswith("." + other) or other.endswith("." + domain)
+def is_related(domain, own):
+    """Returns whether a signature's domain is a report's, or below it, or above it."""
+    return (domain == own or domain.endswith("." + own)
+            or "." in domain and own.endswith("." + domain))
 
 
 def kind_of(dkim, spf, is_signed):
