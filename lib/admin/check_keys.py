@@ -10,11 +10,10 @@ from ..mail import address
 from ..settings import first_line
 from ..signing import key_files
 from ..lookup.answer import CUT
-from . import check_key_directories, check_permissions, key_places, published, records
+from . import check_key_directories, check_permissions, key_places, records
 from .findings import FAIL, OK, WARN, Finding, failures
 from .key_places import FORMER, NEXT
 
-PROBE = b"_domainkey.example.com"   # a name that any resolver can be asked for
 ADVISED_BITS = 2048         # RFC 8301 section 3.2
 
 
@@ -40,12 +39,10 @@ def domain_findings(domain, settings, questions):
             findings += former_findings(place, settings, questions)
     if signs:
         return findings
-    for parent in address.with_parents(domain.encode())[1:]:
-        if any(key_places.is_there(place.path)
-               for place in key_places.places(parent.decode(), settings.key_patterns())):
-            findings.append(Finding(OK, domain, "has no key that signs, so that of "
-                                    f"{parent.decode()} does"))
-            return findings + domain_findings(parent.decode(), settings, questions)
+    parent = signing_domain(domain, settings)
+    if parent:
+        findings.append(Finding(OK, domain, f"has no key that signs, so that of {parent} does"))
+        return findings + domain_findings(parent, settings, questions)
     if waits:
         findings.append(Finding(FAIL, domain, "its key does not sign yet, so its mail is not "
                                 "signed", "see the line above"))
@@ -55,55 +52,12 @@ def domain_findings(domain, settings, questions):
     return findings
 
 
-def key_findings(domains, settings, asks):
-    """Checks the keys of domains (list of str).  Raises SettingTrouble.
-
-    asks: whether the DNS can be asked
-    """
-    found = check_key_directories.way_findings(settings)
-    if found:
-        return found                # no domain's key can sign
-    if not domains:
-        found.append(no_domain(settings))
-    for domain in domains:
-        found += domain_findings(domain, settings, published.Questions(settings) if asks else None)
-    return found + check_key_directories.expiry_findings(settings)
-
-
-def no_domain(settings):
-    """Returns the Finding for a host where no domain has a key of its own."""
-    if not all("%" in pattern for pattern in settings.key_patterns().split(":") if pattern):
-        return Finding(WARN, "keys", "DKSIGN names a key for all domains, so none was checked",
-                       "qmail-dk check DOMAIN")
-    for place in key_places.places("example.com", settings.key_patterns()):
-        if key_places.is_there(place.path):     # any domain seems to have one then
-            return Finding(FAIL, "keys", f"{os.path.dirname(place.directory)} can't be read",
-                           "if it is a link, restore what it leads to; else run this as root")
-    return Finding(FAIL, "keys", f"no domain has a key by DKSIGN ({settings['DKSIGN']}), so no "
-                   "mail is signed", "qmail-dk keygen DOMAIN")
-
-
-def keyless_findings(settings):
-    """Finds domains' directories for keys that have no key, for instance after a disk failure."""
-    found = []
-    for domain in key_places.keyless(settings.key_patterns()):
-        closed = [finding for place in key_places.places(domain, settings.key_patterns())
-                  for finding in check_key_directories.closed_findings(place)]
-        found += closed or [
-            Finding(WARN, domain, "has a directory for keys, but no key by DKSIGN "
-                    f"({settings['DKSIGN']}), so its mail is not signed as {domain}",
-                    f"restore the key, or qmail-dk keygen {domain}, or remove the directory")]
-    return found
-
-
-def resolver_findings(settings):
-    """Checks that the resolver answers for PROBE; the records that it returns do not matter."""
-    subject = "resolver " + (settings["DNSCACHEIP"] or "(/etc/resolv.conf)")
-    answer = published.Questions(settings).by_resolver(PROBE)
-    if answer.status == "temporary":
-        return [Finding(FAIL, subject, f"gives no answer: {answer.reason}",
-                        "see that it runs, and that DNSCACHEIP or /etc/resolv.conf names it")]
-    return [Finding(OK, subject, "answers")]
+def signing_domain(domain, settings):
+    """Returns the first of a domain and its parents that has a key (str), "" if none has."""
+    patterns = settings.key_patterns()
+    return next((parent.decode() for parent in address.with_parents(domain.encode())
+                 if any(key_places.is_there(place.path)
+                        for place in key_places.places(parent.decode(), patterns))), "")
 
 
 def place_findings(place, questions):

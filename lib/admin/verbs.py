@@ -14,8 +14,8 @@ from ..mail import message
 from ..qmail import spool
 from ..signing import outbound
 from . import (
-    account, check_installation, check_key_directories, check_keys, check_packages,
-    explain_signing, key_places, published, saved_message,
+    account, check_domains, check_installation, check_key_directories, check_outgoing,
+    check_packages, explain_signing, key_places, published, saved_message,
 )
 from .findings import as_json, as_line, exit_status, visible
 
@@ -30,12 +30,15 @@ def check(options, host):
         return show(check_receiving.findings(host), options)
     if options.rspawn:
         return show(check_sending.memory_findings(host.running), options)
+    seen = check_outgoing.outgoing(host.settings.control, options.address)
     asks = not check_packages.flaws()       # check_installation reports missing packages
-    findings = check_keys.resolver_findings(host.settings) if asks else []
+    findings = check_domains.resolver_findings(host.settings) if asks else []
     with contextlib.suppress(SettingTrouble):   # the findings on settings include it
         domains = domains or key_places.domains(host.settings.key_patterns())
-        findings += check_keys.key_findings(domains, host.settings, asks)
+        findings += check_domains.findings(domains, host.settings, asks, seen)
         findings += directory_findings(domains, not options.domains, host.settings)
+    findings += check_outgoing.findings(
+        seen, published.Questions(host.settings).by_resolver if asks else None)
     return show(findings + host_findings(domains, host, asks), options)
 
 
@@ -47,7 +50,7 @@ def directory_findings(domains, all_of_them, settings):
     if not all_of_them:
         return check_key_directories.unnamed_findings(settings, domains)
     return (check_key_directories.unnamed_findings(settings)
-            + check_keys.keyless_findings(settings)
+            + check_domains.keyless_findings(settings)
             + check_key_directories.hosted_findings(settings))
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lib.admin import account, check_key_directories, check_keys, check_permissions
+from lib.admin import account, check_domains, check_key_directories, check_permissions
 from lib.settings import Settings
 from tests.support import signing
 from tests.support.administrator import DOMAIN, GROUP, Administrator
@@ -46,14 +46,14 @@ def failing(findings):
 
 
 def test_open_directories(keys):
-    assert not failing(check_keys.key_findings([DOMAIN], settings(keys), None))
+    assert not failing(check_domains.findings([DOMAIN], settings(keys), None, None))
 
 
 def test_closed_to_all(keys):
     """An older keygen was killed before it had opened the directory of all domains."""
     keys.chmod(0o700)
     for domains in ([DOMAIN], ["other.example"], []):
-        (line,) = failing(check_keys.key_findings(domains, settings(keys), None))
+        (line,) = failing(check_domains.findings(domains, settings(keys), None, None))
         assert line == f"{keys}: qmail-remote's user can't go there, so all mail of all domains " \
                        "is deferred"
 
@@ -62,10 +62,10 @@ def test_closed_domain(keys):
     """There is no key, so to root's eyes mail is sent unsigned."""
     other = keys / "other.example"
     other.mkdir(mode=0o700)
-    (line,) = failing(check_keys.key_findings(["other.example"], settings(keys), None))
+    (line,) = failing(check_domains.findings(["other.example"], settings(keys), None, None))
     assert line == f"{other}: qmail-remote's user can't go there, so the mail of other.example " \
                    "is deferred"
-    assert line in failing(check_keys.keyless_findings(settings(keys)))
+    assert line in failing(check_domains.keyless_findings(settings(keys)))
 
 
 def test_closed_directory_that_a_link_leads_to(keys):

@@ -16,7 +16,7 @@ from tests.support.dns_server import DnsServer
 
 
 class Host(Administrator):
-    """A host with the signer and the verifier installed, a key and its record."""
+    """A host with the signer and the verifier installed, a key and its records."""
 
     def __init__(self, directory, zone):
         self.prefix = directory / "prefix"
@@ -39,6 +39,10 @@ class Host(Administrator):
         self.name = f"s1._domainkey.{DOMAIN}"
         self.text = records(self.keygen("s1"))[self.name]
         self.zone[self.name] = [self.text]
+        self.zone[DOMAIN] = ["v=spf1 ip4:192.0.2.25 -all"]
+        self.zone[f"_dmarc.{DOMAIN}"] = [f"v=DMARC1; p=none; rua=mailto:dmarc@{DOMAIN}"]
+        # Else the address of the machine that runs the tests would be looked at.
+        (self.control / "outgoingip").write_text("10.0.0.1\n")
 
     def program(self, path, text):
         path.write_text(text)
