@@ -26,7 +26,8 @@ def domain_findings(domain, settings, questions):
     findings, signs, waits = [], False, False
     for place in key_places.places(domain, settings.key_patterns()):
         if key_places.is_there(place.path):
-            findings += place_findings(place, questions)
+            findings += [finding for finding in place_findings(place, questions)
+                         if finding not in findings]
             signs = True
         else:
             closed = check_key_directories.closed_findings(place)
@@ -70,7 +71,7 @@ def place_findings(place, questions):
         return findings
     of_record = misnamed_findings(place, key, questions) or record_findings(key, questions)
     if not failures(of_record):
-        of_record += remembered_findings(key, questions)
+        of_record += remembered_findings(key, questions) + denied_findings(key, questions)
     return findings + of_record
 
 
@@ -208,6 +209,25 @@ def remembered_findings(key, questions):
     return [Finding(WARN, name, "the resolver remembers what was there before: "
                     + (answer.reason or "another record"), "wait, or restart it; others may "
                     "remember it, too, until the TTL or the SOA's negative TTL is over")]
+
+
+def denied_findings(key, questions):
+    """Finds name servers that deny the name above a key's, as tinydns does if it has no record.
+
+    RFC 8020: below a name that does not exist there is nothing.  The resolver is not asked:
+    it might believe that.
+    """
+    domain = key.domain.decode()
+    if questions.ask(records.key_name(key.selector.decode(), domain).encode()).instead:
+        return []
+    name = records.policy_name(domain)
+    denying = [who for who, answer in questions.ask(name.encode()).answers
+               if (answer.status, answer.reason) == ("none", "NXDOMAIN")]
+    if not denying:
+        return []
+    return [Finding(WARN, name, "does not exist, so some resolvers do not look for keys below it "
+                    f"(says {', '.join(denying)})",
+                    f"publish what qmail-dk dns {domain} --only policy prints")]
 
 
 def misnamed_findings(place, key, questions):

@@ -15,12 +15,16 @@ from .key_places import FORMER, NEXT
 def keygen(options, host):
     """Makes a domain's first key; once its record is in the DNS: rotate --activate."""
     domain = key_places.checked_domain(options.domain)
+    is_first = not any(
+        key_places.is_there(place.path + suffix) for suffix in ("", NEXT)
+        for place in key_places.places(domain, host.settings.key_patterns()))
     key = make_next(key_places.free_place, domain, options, host.settings)
     print_comment(options, f"{os.fsdecode(key.path)} does not sign yet.  Publish its record;")
     print_next_step(options, key)
     if options.type == "ed25519":
         print_comment(options, "Many verifiers don't know Ed25519: let an RSA key sign beside it.")
-    print_records(options, [key_record("the key", key, options.test)])
+    print_records(options, [key_record("the key", key, options.test)]
+                  + [policy_record(domain)] * is_first)
     return 0
 
 
@@ -82,8 +86,7 @@ def dns(options, host):
                     record = key_record(remark, key, options.test)
                     entries.setdefault(record[1], record)
     if options.only == POLICY or entries and options.only is None:
-        entries[POLICY] = ("DomainKeys policy: some mail is signed (o=-: all is, refuse what is "
-                           "not)", records.policy_name(domain), records.POLICY)
+        entries[POLICY] = policy_record(domain)
     if not entries:
         raise RequestTrouble(f"{domain} has no key that {KEYS[options.only][1]}" if options.only
                              else f"{domain} has no key; make one: qmail-dk keygen {domain}")
@@ -95,6 +98,15 @@ def key_record(comment, key, test):
     """Returns (comment, name, text) of a key's record.  key: SigningKey; test: with t=y"""
     return (comment, records.key_name(key.selector.decode(), key.domain.decode()),
             records.key_text(key.private_key, test))
+
+
+def policy_record(domain):
+    """Returns (comment, name, text) of a domain's policy record.
+
+    It belongs to the first key: without it tinydns denies the name above the keys.
+    """
+    return ("DomainKeys policy: some mail is signed (o=-: all is, refuse what is not)",
+            records.policy_name(domain), records.POLICY)
 
 
 def rotate(options, host):
