@@ -32,6 +32,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(misused(), f"{self.prog}: {message}; {self.prog} --help shows the usage\n")
 
 
+def seconds(text):
+    """Returns a number of seconds as argparse wants it, which reports a ValueError."""
+    if not 1 <= int(text) <= 86400:
+        raise ValueError
+    return int(text)
+
+
 def parser(only_reports=False):
     """Returns the argument parser with all verbs.
 
@@ -87,6 +94,8 @@ def parser(only_reports=False):
     checking.add_argument("--json", action="store_true")
     checking.add_argument("--address", help="from which this host sends mail; default: that of "
                           "control/outgoingip, control/bindroutes or the default route")
+    checking.add_argument("--timeout", type=seconds, default=60, metavar="SECONDS",
+                          help="for all questions to the DNS together; default: 60")
     checking.add_argument("--smtpd", action="store_true",
                           help="only the processes that receive mail")
     checking.add_argument("--rspawn", action="store_true",

@@ -1,35 +1,73 @@
 # SPDX-License-Identifier: MIT
 """Checks the domains that sign: their keys, and what receivers demand of them beside these."""
 
+import concurrent.futures
 import os
 
-from . import check_dmarc, check_key_directories, check_keys, check_spf, key_places, published
-from .findings import FAIL, OK, WARN, Finding
+from . import check_dmarc, check_key_directories, check_keys, check_spf, key_places, progress
+from .findings import FAIL, OK, WARN, Finding, named
 
 PROBE = b"_domainkey.example.com"   # a name that any resolver can be asked for
+AT_ONCE = 64                        # domains; dnscache takes 200 questions at a time
 
 
-def findings(domains, settings, asks, seen):
+def findings(domains, settings, questions, seen):
     """Checks domains (list of str).  Raises SettingTrouble.
 
-    asks: whether the DNS can be asked; seen: check_outgoing.Outgoing
+    questions: published.SharedQuestions, or None to skip the DNS
+    seen: check_outgoing.Outgoing
     """
     found = check_key_directories.way_findings(settings)
     if found:
         return found                # no domain's key can sign
     if not domains:
         found.append(no_domain(settings))
+    asked = ask_ahead(domains, settings, questions, seen) if questions else {}
     for domain in domains:
-        questions = published.Questions(settings) if asks else None
-        found += check_keys.domain_findings(domain, settings, questions)
-        if asks:
-            found += policy_findings(domain, settings, questions, seen)
+        found += check_keys.domain_findings(domain, settings,
+                                            questions if domain in asked else None)
+        found += asked.get(domain, [])
+    if questions and len(asked) < len(domains):
+        left = [domain for domain in domains if domain not in asked]
+        found.append(Finding(
+            WARN, "DNS", f"no time was left within {questions.limit:g} seconds for the records of "
+            + named(left), "qmail-dk check --timeout SECONDS, or a nearer resolver"))
     return found + check_key_directories.expiry_findings(settings)
 
 
-def policy_findings(domain, settings, questions, seen):
-    """Checks what a domain publishes beside keys.  seen: check_outgoing.Outgoing"""
-    signer = check_keys.signing_domain(domain, settings)
+def ask_ahead(domains, settings, questions, seen):
+    """Asks all that the checks of domains will ask, many at a time.
+
+    Returns {domain: Findings on what it publishes beside keys}, without the domains for
+    which no time was left.  Threads only ask: the checks of files change the effective
+    user, which is the same for all threads.
+    """
+    keys = {domain: check_keys.readable_keys(domain, settings) for domain in domains}
+    signers = {domain: check_keys.signing_domain(domain, settings) for domain in domains}
+
+    def ask(domain):
+        if questions.is_over():
+            return None
+        check_keys.ask_ahead(keys[domain], questions)
+        found = policy_findings(domain, signers[domain], questions, seen)
+        return None if questions.is_over() else found
+
+    asked = {}
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        futures = {pool.submit(ask, domain): domain for domain in domains}
+        with progress.shown("domains looked up", len(domains)) as count:
+            for future in concurrent.futures.as_completed(futures):
+                count()
+                if future.result() is not None:
+                    asked[futures[future]] = future.result()
+    return asked
+
+
+def policy_findings(domain, signer, questions, seen):
+    """Checks what a domain publishes beside keys.
+
+    signer: d= of its mail's signatures, "" if none signs; seen: check_outgoing.Outgoing
+    """
     return (check_spf.findings(domain, seen.addresses, seen.helo, questions.by_resolver)
             + check_dmarc.findings(domain, signer, questions.by_resolver))
 
@@ -60,11 +98,17 @@ def keyless_findings(settings):
     return found
 
 
-def resolver_findings(settings):
-    """Checks that the resolver answers for PROBE; the records that it returns do not matter."""
-    subject = "resolver " + (settings["DNSCACHEIP"] or "(/etc/resolv.conf)")
-    answer = published.Questions(settings).by_resolver(PROBE)
-    if answer.status == "temporary":
-        return [Finding(FAIL, subject, f"gives no answer: {answer.reason}",
-                        "see that it runs, and that DNSCACHEIP or /etc/resolv.conf names it")]
-    return [Finding(OK, subject, "answers")]
+def resolver_findings(questions):
+    """Returns (Findings on the resolver, whether it answers at all).
+
+    It is asked for PROBE; the records that it returns do not matter.
+    questions: published.SharedQuestions
+    """
+    subject = "resolver " + (questions.settings["DNSCACHEIP"] or "(/etc/resolv.conf)")
+    answer = questions.by_resolver(PROBE)
+    if answer.status != "temporary":
+        return [Finding(OK, subject, "answers")], True
+    is_alive = answer.reason.isupper()      # a response code, such as SERVFAIL
+    return [Finding(FAIL, subject, f"gives no answer: {answer.reason}"
+                    + ("" if is_alive else "; so nothing in the DNS was looked at"),
+                    "see that it runs, and that DNSCACHEIP or /etc/resolv.conf names it")], is_alive

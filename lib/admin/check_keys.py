@@ -5,7 +5,7 @@ import contextlib
 import os
 
 from .. import crypto
-from ..errors import KeyTrouble, RequestTrouble, SettingTrouble
+from ..errors import CryptoTrouble, KeyTrouble, RequestTrouble, SettingTrouble
 from ..mail import address
 from ..settings import first_line
 from ..signing import key_files
@@ -67,12 +67,39 @@ def place_findings(place, questions):
     if key is None:
         return findings
     findings += check_key_directories.age_findings(key)
-    if questions is None:
-        return findings
-    of_record = misnamed_findings(place, key, questions) or record_findings(key, questions)
-    if not failures(of_record):
-        of_record += remembered_findings(key, questions) + denied_findings(key, questions)
-    return findings + of_record
+    return findings + (published_findings(place, key, questions) if questions else [])
+
+
+def published_findings(place, key, questions):
+    """Checks what the DNS has for a key that signs.  place, key: as for misnamed_findings()"""
+    found = misnamed_findings(place, key, questions) or record_findings(key, questions)
+    if not failures(found):
+        found += remembered_findings(key, questions) + denied_findings(key, questions)
+    return found
+
+
+def ask_ahead(keys, questions):
+    """Asks what domain_findings() will ask.  keys: of readable_keys(); may run in a thread"""
+    for place, suffix, key in keys:
+        if suffix:
+            record_findings(key, questions)
+        else:
+            published_findings(place, key, questions)
+
+
+def readable_keys(domain, settings):
+    """Returns the keys of a domain, or of its parent that signs its mail, that can be read.
+
+    A list of (key_places.Place, suffix, key_files.SigningKey).
+    """
+    found = []
+    for name in dict.fromkeys([domain, signing_domain(domain, settings) or domain]):
+        for place in key_places.places(name, settings.key_patterns()):
+            for suffix in "", NEXT, FORMER:
+                with contextlib.suppress(KeyTrouble, CryptoTrouble):
+                    key = place.key(suffix)
+                    found += [(place, suffix, key)] if key else []
+    return found
 
 
 def next_findings(place, questions):

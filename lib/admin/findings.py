@@ -10,6 +10,7 @@ OK, WARN, FAIL = LEVELS = ("ok", "warn", "FAIL")
 
 COLOURS = {OK: "\033[32m", WARN: "\033[33m", FAIL: "\033[1;31m"}
 PLAIN = "\033[0m"
+MOST_NAMED = 20     # domains in one line
 
 
 class Finding(NamedTuple):
@@ -60,6 +61,12 @@ def as_json(findings):
 def exit_status(findings):
     """Returns 0 if all is well, 1 if there are warnings, 2 if something fails."""
     return max((LEVELS.index(finding.level) for finding in findings), default=0)
+
+
+def named(domains):
+    """Returns text (str) with the first MOST_NAMED domains, and the number of the others."""
+    more = len(domains) - MOST_NAMED
+    return ", ".join(domains[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def failures(findings):

@@ -5,12 +5,17 @@ It asks each of a domain's own name servers: the cache of a resolver does not he
 an administrator who has just published a record.
 """
 
+import time
 from typing import NamedTuple
 
 from ..errors import RequestTrouble, SettingTrouble
 from ..lookup import budget
 from ..lookup.answer import Answer
+from ..lookup.memory import Memory
 from . import check_packages
+
+
+MOST_SECONDS = 20       # for one of many questions, whatever DKTIMEOUT is
 
 
 class Said(NamedTuple):
@@ -35,6 +40,7 @@ class Questions:
         self.settings = settings
         self.lookups = None
         self.said = {}
+        self.servers = Memory()     # that have been found
 
     def by_resolver(self, name, kind="TXT"):
         """Returns the resolver's answer.Answer for a name (bytes) and a type."""
@@ -52,19 +58,59 @@ class Questions:
             self.said[name] = self.by_name_servers(name)
         return self.said[name]
 
+    def seconds(self):
+        """Returns the seconds that one question to the name servers may take."""
+        return self.settings.seconds("DKTIMEOUT")
+
     def by_name_servers(self, name):
         """As ask(), but always asks."""
         try:
             recursive = budget.resolver(self.settings["DNSCACHEIP"]).servers
             from ..lookup import name_servers      # only now: it needs the packages
             try:
-                return Said(name_servers.ask_all(name, recursive,
-                                                 self.settings.seconds("DKTIMEOUT")), "")
+                return Said(name_servers.ask_all(name, recursive, self.seconds(), self.servers),
+                            "")
             except name_servers.Unknown as unknown:
                 reason = str(unknown)
         except SettingTrouble as trouble:
             reason = str(trouble)
         return Said([("the resolver", self.by_resolver(name))], reason)
+
+
+class SharedQuestions(Questions):
+    """Asks the questions about many domains, each once, also if several threads have it.
+
+    seconds: limit for all of them together; one takes MOST_SECONDS, or DKTIMEOUT if less
+    """
+
+    def __init__(self, settings, seconds):
+        super().__init__(settings)
+        self.limit = seconds
+        self.deadline = time.monotonic() + seconds
+        self.memory = Memory()
+
+    def is_over(self):
+        """Returns whether the time for all questions is over."""
+        return time.monotonic() >= self.deadline
+
+    def seconds(self):
+        """As Questions.seconds(); 0 if the time is over."""
+        return max(0, min(super().seconds(), MOST_SECONDS, self.deadline - time.monotonic()))
+
+    def by_resolver(self, name, kind="TXT"):
+        return self.memory.get((name, kind), lambda: self.look_up(name, kind))
+
+    def look_up(self, name, kind):
+        """As by_resolver(), but always asks."""
+        try:
+            resolver = self.memory.get("resolver", lambda: budget.resolver(
+                self.settings["DNSCACHEIP"], whole=True))
+            return budget.Lookups("", self.seconds(), resolver).find(name, kind)
+        except SettingTrouble as trouble:
+            return Answer("temporary", [], str(trouble))
+
+    def ask(self, name):
+        return self.memory.get(name, lambda: self.by_name_servers(name))
 
 
 def require_packages(otherwise=""):

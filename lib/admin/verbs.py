@@ -31,15 +31,18 @@ def check(options, host):
     if options.rspawn:
         return show(check_sending.memory_findings(host.running), options)
     seen = check_outgoing.outgoing(host.settings.control, options.address)
-    asks = not check_packages.flaws()       # check_installation reports missing packages
-    findings = check_domains.resolver_findings(host.settings) if asks else []
+    findings, questions, lacks = [], None, "the packages"       # check_installation reports these
+    if not check_packages.flaws():
+        questions, lacks = published.SharedQuestions(host.settings, options.timeout), ""
+        findings, answers = check_domains.resolver_findings(questions)
+        if not answers:
+            questions, lacks = None, "a resolver"
     with contextlib.suppress(SettingTrouble):   # the findings on settings include it
         domains = domains or key_places.domains(host.settings.key_patterns())
-        findings += check_domains.findings(domains, host.settings, asks, seen)
+        findings += check_domains.findings(domains, host.settings, questions, seen)
         findings += directory_findings(domains, not options.domains, host.settings)
-    findings += check_outgoing.findings(
-        seen, published.Questions(host.settings).by_resolver if asks else None)
-    return show(findings + host_findings(domains, host, asks), options)
+    findings += check_outgoing.findings(seen, questions and questions.by_resolver)
+    return show(findings + host_findings(domains, host, questions, lacks), options)
 
 
 def directory_findings(domains, all_of_them, settings):
@@ -54,10 +57,10 @@ def directory_findings(domains, all_of_them, settings):
             + check_key_directories.hosted_findings(settings))
 
 
-def host_findings(domains, host, asks):
+def host_findings(domains, host, questions, lacks):
     """Returns the Findings on all but keys.
 
-    domains: those that a trial is made for; asks: whether the DNS can be asked
+    domains: those that a trial is made for; questions, lacks: as in check_trial.findings()
     """
     from . import check_receiving, check_resident, check_sending, check_surroundings, check_trial
     found = check_installation.findings(host) + check_surroundings.findings(host)
@@ -66,7 +69,7 @@ def host_findings(domains, host, asks):
                   + check_resident.findings(host))
         # Another program in the launcher's place would send the trial message.
         if check_installation.runs_launcher(host):
-            found += check_trial.findings(domains, host, asks)
+            found += check_trial.findings(domains, host, questions, lacks)
     return found
 
 

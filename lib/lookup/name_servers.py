@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ..packages import Hidden, add_site_packages
 from .answer import CUT, Answer
+from .memory import Memory
 from .resolver import ALIASES, EDNS_REFUSED, UDP_PAYLOAD
 
 add_site_packages()
@@ -56,14 +57,15 @@ class Onward(NamedTuple):
     servers: tuple
 
 
-def ask_all(name, recursive, seconds):
+def ask_all(name, recursive, seconds, memory=None):
     """Returns the answer of each name server: list of (who, answer.Answer).
 
     name: bytes; who: str, a Server or the name of one that has no address
     recursive: servers that look names up for us, as resolver.servers() returns them
-    seconds: limit for all of it together.  Raises Unknown, also if none answers.
+    seconds: limit for all of it together; memory: memory.Memory of the servers that other
+    questions have found.  Raises Unknown, also if none answers.
     """
-    asking = Asking(recursive, time.monotonic() + seconds)
+    asking = Asking(recursive, time.monotonic() + seconds, memory or Memory())
     found = asking.answers(asking.start(dns.name.from_text(name.decode("ascii"))), 0)
     reasons = dict.fromkeys(answer.reason for _, answer in found)
     if all(answer.status == "temporary" for _, answer in found):
@@ -72,11 +74,12 @@ def ask_all(name, recursive, seconds):
 
 
 class Asking:
-    """The look-ups for one name.  recursive: as in ask_all(); deadline: time.monotonic()"""
+    """The look-ups for one name.  recursive, memory: as in ask_all(); deadline: time.monotonic()"""
 
-    def __init__(self, recursive, deadline):
+    def __init__(self, recursive, deadline, memory):
         self.recursive = recursive
         self.deadline = deadline
+        self.memory = memory
 
     def answers(self, where, aliases):
         """Returns [(who, Answer)] of the servers of an Onward and of those they refer to.
@@ -141,6 +144,10 @@ class Asking:
 
         Raises Unknown if no resolver answers.
         """
+        return self.memory.get((name, kind), lambda: self.ask_resolver(name, kind))
+
+    def ask_resolver(self, name, kind):
+        """As look_up(), but always asks."""
         reason = "there is none"
         for _, (address, port, *_) in self.recursive:
             response = self.exchange(dns.message.make_query(name, kind), address, port)

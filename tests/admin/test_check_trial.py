@@ -12,6 +12,7 @@ from lib.verifying import exchange
 from lib.verifying.report import Terms
 from tests.support import install_driver, resident, rspawn
 from tests.support.checked_host import Host
+from tests.support.dns_server import DnsServer
 from tests.support.deliveries import Host as DeliveryHost
 from tests.support.syslog_reader import WARNING, deliver, lines, log      # noqa: F401
 from tests.support.install_driver import directory      # noqa: F401
@@ -93,8 +94,12 @@ def test_check_is_silent(log, tmp_path):
     own = f"of-{os.getpid()}.example"       # others may log at the same time
     host.keygen("s1", domain=own)
     (host.keys / own / "s1").chmod(0o644)
-    host.environment["DNSCACHEIP"] = "127.0.0.1#1"
-    assert f"trial {own}: dkim=temperror" in host.run("check").stdout
+    host.keygen("s1", domain=f"lists.{own}")        # its trial is not made by the programs
+    with DnsServer({}) as server:
+        host.environment["DNSCACHEIP"] = server.address
+        output = host.run("check", own, f"lists.{own}").stdout
+    assert f"trial {own}: dkim=permerror" in output
+    assert f"trial lists.{own}: dkim=permerror" in output
     assert [text for text in all_lines(log) if own in text] == []
 
 
