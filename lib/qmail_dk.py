@@ -92,6 +92,8 @@ def parser(only_reports=False):
     checking = verb(verbs.check)
     checking.add_argument("domains", nargs="*", metavar="domain", help="default: all with a key")
     checking.add_argument("--json", action="store_true")
+    checking.add_argument("--quiet", action="store_true",
+                          help="only warn and FAIL, with their numbers; nothing if all is well")
     checking.add_argument("--address", help="from which this host sends mail; default: that of "
                           "control/outgoingip, control/bindroutes or the default route")
     checking.add_argument("--timeout", type=seconds, default=60, metavar="SECONDS",

@@ -5,7 +5,7 @@ import concurrent.futures
 import os
 
 from . import check_dmarc, check_key_directories, check_keys, check_spf, key_places, progress
-from .findings import FAIL, OK, WARN, Finding, named
+from .findings import FAIL, OK, WARN, Finding, about, named
 
 PROBE = b"_domainkey.example.com"   # a name that any resolver can be asked for
 AT_ONCE = 64                        # domains; dnscache takes 200 questions at a time
@@ -24,9 +24,8 @@ def findings(domains, settings, questions, seen):
         found.append(no_domain(settings))
     asked = ask_ahead(domains, settings, questions, seen) if questions else {}
     for domain in domains:
-        found += check_keys.domain_findings(domain, settings,
-                                            questions if domain in asked else None)
-        found += asked.get(domain, [])
+        found += about(domain, check_keys.domain_findings(
+            domain, settings, questions if domain in asked else None) + asked.get(domain, []))
     if questions and len(asked) < len(domains):
         left = [domain for domain in domains if domain not in asked]
         found.append(Finding(

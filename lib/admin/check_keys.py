@@ -46,7 +46,7 @@ def domain_findings(domain, settings, questions):
         return findings + domain_findings(parent, settings, questions)
     if waits:
         findings.append(Finding(FAIL, domain, "its key does not sign yet, so its mail is not "
-                                "signed", "see the line above"))
+                                "signed", "see what is said of that key"))
     else:
         findings.append(Finding(FAIL, domain, f"has no key by DKSIGN ({settings['DKSIGN']}), so "
                                 "its mail is not signed", f"qmail-dk keygen {domain}"))

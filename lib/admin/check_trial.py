@@ -42,7 +42,8 @@ def findings(domains, host, questions, lacks):
         for level, text, remedy in outcome:
             alike.setdefault((level, text, remedy), []).append(domain)
     return [Finding(level, f"trial {named(of)}", text,
-                    remedy.replace(ANY, of[0]) if len(of) == 1 else remedy)
+                    remedy.replace(ANY, of[0]) if len(of) == 1 else remedy,
+                    of[0] if len(of) == 1 else "")
             for (level, text, remedy), of in alike.items()]
 
 

@@ -14,11 +14,16 @@ MOST_NAMED = 20     # domains in one line
 
 
 class Finding(NamedTuple):
-    """One result; all str.  level: of LEVELS; subject: what was examined; remedy: "" for none."""
+    """One result; all str.
+
+    level: of LEVELS; subject: what was examined; remedy: "" for none
+    domain: whose keys or records it is about, "" for the host
+    """
     level: str
     subject: str
     text: str
     remedy: str = ""
+    domain: str = ""
 
 
 def as_line(finding, colour):
@@ -60,13 +65,42 @@ def as_json(findings):
 
 def exit_status(findings):
     """Returns 0 if all is well, 1 if there are warnings, 2 if something fails."""
-    return max((LEVELS.index(finding.level) for finding in findings), default=0)
+    return max(map(badness, findings), default=0)
 
 
 def named(domains):
     """Returns text (str) with the first MOST_NAMED domains, and the number of the others."""
     more = len(domains) - MOST_NAMED
     return ", ".join(domains[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def about(domain, findings):
+    """Returns findings with their domain set."""
+    return [finding._replace(domain=domain) for finding in findings]
+
+
+def grouped(findings):
+    """Returns [(domain, its findings)], the worst group first, and in each the worst first.
+
+    The host, whose domain is "", comes before the domains that are as well as it is.
+    """
+    groups = {"": []}
+    for finding in findings:
+        groups.setdefault(finding.domain, []).append(finding)
+    for group in groups.values():
+        group.sort(key=badness, reverse=True)       # equal ones keep their order
+    return sorted(filter(lambda group: group[1], groups.items()),
+                  key=lambda group: exit_status(group[1]), reverse=True)
+
+
+def badness(finding):
+    return LEVELS.index(finding.level)
+
+
+def counts(findings):
+    """Returns how many findings there are of each level, the worst first; str."""
+    levels = [finding.level for finding in findings]
+    return ", ".join(f"{levels.count(level)} {level}" for level in reversed(LEVELS))
 
 
 def failures(findings):

@@ -105,7 +105,10 @@ class SharedQuestions(Questions):
         try:
             resolver = self.memory.get("resolver", lambda: budget.resolver(
                 self.settings["DNSCACHEIP"], whole=True))
-            return budget.Lookups("", self.seconds(), resolver).find(name, kind)
+            left = self.deadline - time.monotonic()
+            # A name gets half of the time that Lookups have; here each has Lookups of its own.
+            seconds = max(0, min(self.settings.seconds("DKTIMEOUT"), MOST_SECONDS, 2 * left))
+            return budget.Lookups("", seconds, resolver).find(name, kind)
         except SettingTrouble as trouble:
             return Answer("temporary", [], str(trouble))
 

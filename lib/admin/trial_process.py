@@ -85,7 +85,10 @@ def outcome(domain, launcher, settings, questions, lacks):
         return [trial_outcomes.unsigned(launcher)]
     if questions is None:
         return [trial_outcomes.unverified(lacks)]
-    return trial_outcomes.verdicts(verified(fields + text, settings, questions))
+    field = verified(fields + text, settings, questions)
+    if "=temperror" in field and questions.is_over():
+        return [trial_outcomes.unverified("more time")]
+    return trial_outcomes.verdicts(field)
 
 
 def not_signed(trouble, launcher, settings):

@@ -17,7 +17,7 @@ from . import (
     account, check_domains, check_installation, check_key_directories, check_outgoing,
     check_packages, explain_signing, key_places, published, saved_message,
 )
-from .findings import as_json, as_line, exit_status, visible
+from .findings import OK, as_json, as_line, badness, counts, exit_status, grouped, visible
 
 STREAM = "-"
 
@@ -75,12 +75,24 @@ def host_findings(domains, host, questions, lacks):
 
 def show(findings, options):
     """Prints Findings.  Returns the exit code."""
+    shown = [finding for finding in findings if not (options.quiet and finding.level == OK)]
+    colour = sys.stdout.isatty()
     if options.json:
-        print(as_json(findings))
+        print(as_json(shown))
+    elif len({finding.domain for finding in shown}) < 2:
+        print_lines(sorted(shown, key=badness, reverse=True), colour)
     else:
-        for finding in findings:
-            print(as_line(finding, sys.stdout.isatty()))
+        for number, (domain, group) in enumerate(grouped(shown)):
+            print("\n" * bool(number) + (domain or "this host") + ":")
+            print_lines(group, colour)
+    if options.quiet and shown and not options.json:
+        print(counts(findings))
     return exit_status(findings)
+
+
+def print_lines(findings, colour):
+    for finding in findings:
+        print(as_line(finding, colour))
 
 
 def sign(options, host):

@@ -32,7 +32,7 @@ def test_memory(limit):
                                                   (value, value))) as process:
         process.stdout.readline()
         running = admin_running.Rspawn(process.pid, {}, None)
-        ((level, subject, text, remedy),) = check_sending.memory_findings(running)
+        ((level, subject, text, remedy, _),) = check_sending.memory_findings(running)
     assert level == LIMITS[limit] and subject == f"qmail-rspawn (process {process.pid})"
     assert level == "ok" or (f"may take {value} bytes of memory" in text
                              and "softlimit -m 100000000" in remedy)
@@ -55,7 +55,7 @@ class State:
 @pytest.mark.parametrize("megabytes", ROOM)
 def test_room(monkeypatch, megabytes):
     monkeypatch.setattr(os, "statvfs", lambda path: State(megabytes))
-    ((level, subject, text, remedy),) = room()
+    ((level, subject, text, remedy, _),) = room()
     assert (level, subject) == (ROOM[megabytes], spool.DIRECTORIES[0])
     assert text.startswith(f"has {megabytes} MB free") and ("deferred" in text) == (level != "ok")
     assert level == "ok" or remedy.startswith("make room there, or let TMPDIR")
@@ -67,16 +67,16 @@ def room(environment=None):
 
 def test_the_place_is_the_signers(tmp_path, monkeypatch):
     """TMPDIR; else the first of the usual ones that can be written to."""
-    ((_, subject, _, _),) = room({"TMPDIR": str(tmp_path)})
+    ((_, subject, *_),) = room({"TMPDIR": str(tmp_path)})
     assert subject == str(tmp_path) or os.geteuid() == 0
     assert room({"TMPDIR": "relative"}) == []       # it is among the findings on settings
     monkeypatch.setattr(spool, "DIRECTORIES", (str(tmp_path / "none"), "/tmp"))
-    ((_, subject, _, _),) = room()
+    ((_, subject, *_),) = room()
     assert subject == "/tmp"
 
 
 def test_nowhere_to_write(tmp_path):
-    ((level, subject, text, _),) = room({"TMPDIR": str(tmp_path / "none")})
+    ((level, subject, text, *_),) = room({"TMPDIR": str(tmp_path / "none")})
     assert (level, subject) == ("FAIL", str(tmp_path / "none"))
     assert ("can't be written to by qmail-remote's user, so mail over 1048576 bytes is deferred"
             in text)
