@@ -103,8 +103,8 @@ class SharedQuestions(Questions):
     def look_up(self, name, kind):
         """As by_resolver(), but always asks."""
         try:
-            resolver = self.memory.get("resolver", lambda: budget.resolver(
-                self.settings["DNSCACHEIP"], whole=True))
+            resolver = self.memory.get(
+                "resolver", lambda: budget.resolver(self.settings["DNSCACHEIP"]))
             left = self.deadline - time.monotonic()
             # A name gets half of the time that Lookups have; here each has Lookups of its own.
             seconds = max(0, min(self.settings.seconds("DKTIMEOUT"), MOST_SECONDS, 2 * left))

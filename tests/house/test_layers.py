@@ -34,7 +34,7 @@ DOORS = {
     "qmail_dk_verifyd": SHARED | {"verifyd"},
 }
 PACKAGES = {
-    "dns": {"lookup/name_servers", "lookup/host_names"},
+    "dns": {"lookup/name_servers"},
     "dkim": {"verifying/dkimpy"},
     "cryptography": {"crypto/package"},
     "_ctypes": {"c_library"},

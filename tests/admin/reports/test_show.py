@@ -82,7 +82,7 @@ def test_json_has_all_of_it(reports):
         "domain": "example.com", "selector": "ed1", "receiver": "receiver.example",
         "messages": 9000, "failed": 9000, "beside": 9000, "direct": 0}
     assert len(sums["senders"]) == 33 and sums["other_senders"] == 0
-    assert {"level", "subject", "text", "remedy"} == set(sums["causes"][0])
+    assert {"level", "subject", "text", "remedy", "domain"} == set(sums["causes"][0])
 
 
 def test_names(reports):
