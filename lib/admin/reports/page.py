@@ -8,11 +8,11 @@ from html import escape
 from ..findings import visible
 from . import charts
 from .show import heading, share
-from .summary import daily, largest
+from .summary import KEPT, daily, largest
 
 MOST_DOMAINS = 20       # that have charts
 MOST_ROWS = 500         # of the table of domains
-MOST_SENDERS = 15       # of a domain
+MOST_FINDINGS = 100
 MOST_RECEIVERS = 40     # pairs of a receiver and a selector, of a domain
 
 STYLE = """
@@ -82,7 +82,8 @@ def page(store, summary, findings, names):
     """
     parts = [START, f"<p>{escape(heading(summary))}.</p>\n", table(summary.domains)]
     if findings:
-        parts += ["<h2>What it means</h2>\n<ul>\n", *map(item, findings), "</ul>\n"]
+        parts += ["<h2>What it means</h2>\n<ul>\n", *map(item, findings[:MOST_FINDINGS]),
+                  "</ul>\n", more(len(findings) - MOST_FINDINGS)]
     for domain in summary.domains[:MOST_DOMAINS]:
         parts += section(store, summary, domain, names)
     return "".join([*parts, END])
@@ -97,10 +98,13 @@ def table(domains):
             f"<td>{share(part, domain.messages)}</td>"
             for part in (domain.by_dkim, domain.by_spf, domain.neither)) + "</tr>\n"
         for domain in domains[:MOST_ROWS])
-    left = len(domains) - MOST_ROWS
-    more = f"<p>and {left:,} more</p>\n" if left > 0 else ""
     return ("<table>\n<tr><th>domain</th><th>messages</th><th>DKIM</th><th>SPF only</th>"
-            f"<th>neither</th></tr>\n{rows}</table>\n{more}")
+            f"<th>neither</th></tr>\n{rows}</table>\n" + more(len(domains) - MOST_ROWS))
+
+
+def more(left):
+    """Returns a line on what is left out, "" if nothing is."""
+    return f"<p>and {left:,} more</p>\n" if left > 0 else ""
 
 
 def item(finding):
@@ -130,7 +134,7 @@ def section(store, summary, domain, names):
 def senders(domain):
     """Returns the Senders of a summary.Domain that are shown, a list."""
     return largest((sender for of_kind in domain.senders.values() for sender in of_kind),
-                   MOST_SENDERS)
+                   KEPT)
 
 
 def addresses(summary):

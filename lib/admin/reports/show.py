@@ -23,7 +23,8 @@ def table(summary, findings, names, most, colour):
         lines += (domain_lines(summary, most) + failed_lines(summary, most)
                   + sender_lines(summary, names))
     if findings:
-        lines += ["", "what it means", *(as_line(finding, colour) for finding in findings)]
+        lines += ["", "what it means", *(as_line(finding, colour) for finding in findings[:most])]
+        lines += rest(findings[most:])
     return lines
 
 

@@ -2,10 +2,12 @@
 """Reads from the database what is shown: sums of some days, for each domain."""
 
 import datetime
+import heapq
 from typing import NamedTuple
 
 from .store import ALTERED, BROKEN, FORGED, FORWARDED, KINDS, PASSING, UNSIGNED
 
+KEPT = 15           # Senders of each kind that a Domain has
 OBSERVED = 90       # days for which a policy is looked at
 
 
@@ -36,7 +38,7 @@ class Domain(NamedTuple):
     """The mail of a domain.
 
     name: str; by_kind: list of numbers of messages, one for each of store.KINDS
-    signatures: list of Signatures; senders: {kind: list of Sender, the largest first}
+    signatures: list of Signatures; senders: {kind: list of Sender, the KEPT largest}
     """
     name: str
     by_kind: list
@@ -96,11 +98,7 @@ def summary(store, days, today, most, only=None):
         "SELECT COUNT(*), COUNT(DISTINCT organization), MAX(day) FROM reports WHERE " + chosen,
         *values)
     domains = read_domains(store, chosen, values)
-    for domain in domains:
-        for kind in domain.senders:
-            domain.senders[kind] = read_senders(store, domain.name, kind, since, most)
-    senders = largest((sender for domain in domains for of_kind in domain.senders.values()
-                       for sender in of_kind), most)
+    senders = largest(read_senders(store, domains, since, most), most)
     return Summary(since, today, reports, receivers, last, domains, senders,
                    sum(domain.messages for domain in domains)
                    - sum(sender.messages for sender in senders))
@@ -123,20 +121,25 @@ def read_domains(store, chosen, values):
     return sorted(found.values(), key=lambda domain: (-domain.messages, domain.name))
 
 
-def read_senders(store, domain, kind, since, most):
-    """Returns the `most` largest Senders of a domain's messages of one kind, a list.
+def read_senders(store, domains, since, most):
+    """Yields the `most` largest Senders of each Domain and kind, and keeps KEPT of them there.
 
-    The table is in this order, so that this is faster than all of them at once.
+    The table is in this order, so that this is faster than to ask for all of them at once.
     """
-    return [Sender(domain, address, kind, messages) for address, messages in store.rows(
-        "SELECT address, SUM(messages) AS total FROM senders WHERE domain = ? AND kind = ?"
-        " AND day >= ? GROUP BY address ORDER BY total DESC, address LIMIT ?",
-        domain, kind, since, most)]
+    for domain in domains:
+        for kind in domain.senders:
+            found = [Sender(domain.name, address, kind, messages)
+                     for address, messages in store.rows(
+                         "SELECT address, SUM(messages) AS total FROM senders WHERE domain = ?"
+                         " AND kind = ? AND day >= ? GROUP BY address ORDER BY total DESC, address"
+                         " LIMIT ?", domain.name, kind, since, max(most, KEPT))]
+            domain.senders[kind] = found[:KEPT]
+            yield from found
 
 
 def largest(senders, most):
-    """Returns the `most` Senders with most messages, the largest first."""
-    return sorted(senders, key=lambda one: (-one.messages, one.domain, one.address))[:most]
+    """Returns the `most` Senders with most messages, the largest first, a list."""
+    return heapq.nsmallest(most, senders, key=lambda one: (-one.messages, one.domain, one.address))
 
 
 def daily(store, domain, since):
