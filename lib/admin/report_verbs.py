@@ -83,8 +83,9 @@ def reports(options, host):
     found = causes.findings(opened, seen)
     names = {}
     if options.names:
+        from ..lookup import host_names
         from .reports import page
-        names = host_names(page.addresses(seen), host.settings)
+        names = host_names.names(page.addresses(seen), host.settings["DNSCACHEIP"], SECONDS)
     if options.html:
         from .reports import page
         page.write(options.html, page.page(opened, seen, found, names))
@@ -104,14 +105,3 @@ def is_there(path):
     except PermissionError:
         pass
     return True
-
-
-def host_names(addresses, settings):
-    """Returns the names of hosts, {address: name}.
-
-    Raises RequestTrouble if the DNS can't be asked, SettingTrouble.
-    """
-    from . import published
-    published.require_packages()
-    from ..lookup import budget, host_names
-    return host_names.names(addresses, budget.resolver(settings["DNSCACHEIP"]).servers, SECONDS)

@@ -2,32 +2,28 @@
 """Looks up the names of hosts (PTR records), many at the same time, for the administrator."""
 
 import concurrent.futures
+import ipaddress
 import time
 
-import dns.reversename
-
 from ..mail.address import are_labels
-from .name_servers import Asking, Unknown
+from . import budget
 
 AT_ONCE = 32
 
 
-def names(addresses, recursive, seconds):
-    """Returns {address: its name (str, lower case), "" if it has none or does not answer}.
+def names(addresses, servers, seconds):
+    """Returns {address: its name (str)}, "" if it has none that could be shown, or no answer.
 
-    addresses: list of str; recursive: as in name_servers.ask_all()
-    seconds: limit for all of it together
+    addresses: list of str; servers: the value of DNSCACHEIP
+    seconds: limit for all of it together.  Raises SettingTrouble.
     """
-    asking = Asking(recursive, time.monotonic() + seconds)
+    resolver = budget.resolver(servers)
+    deadline = time.monotonic() + seconds
+
+    def name(address):
+        reverse = ipaddress.ip_address(address).reverse_pointer
+        found = resolver.find(reverse.encode(), "PTR", deadline).values
+        return next((value.decode() for value in sorted(found) if are_labels(value)), "")
+
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(addresses, pool.map(lambda address: name(asking, address), addresses)))
-
-
-def name(asking, address):
-    """Returns the name of an address, "" if there is none, or none that could be shown."""
-    try:
-        found = asking.look_up(dns.reversename.from_address(address), "PTR")
-    except Unknown:
-        return ""
-    texts = sorted(record.target.to_text(True).lower() for record in found)
-    return next((text for text in texts if are_labels(text.encode())), "")
+        return dict(zip(addresses, pool.map(name, addresses)))
