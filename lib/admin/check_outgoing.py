@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..errors import RequestTrouble, SettingTrouble
 from ..mail.address import are_labels
 from ..settings import first_line, read
-from .findings import FAIL, OK, WARN, Finding
+from .findings import FAIL, OK, WARN, Finding, visible
 
 # Of a documentation network (RFC 5737): it has the default route, and nothing is sent there.
 FAR = ("192.0.2.1", 25)
@@ -132,7 +132,7 @@ def address_findings(address, seen, find):
         return [Finding(FAIL, subject, f"has no name in the DNS (PTR: {pointer.reason}), so large "
                         "receivers refuse mail", f"let {owner} give it the name "
                         + (seen.helo or "of this host"))]
-    names = [name.decode() for name in pointer.values]
+    names = [visible(name.decode("latin-1")) for name in pointer.values]
     back = [name for name in names if leads_to(name, address, find)]
     if not back:
         return [Finding(FAIL, subject, f"is called {', '.join(names)} (PTR), which does not lead "

@@ -11,6 +11,7 @@ import shutil
 import smtplib
 import socket
 import subprocess
+from itertools import starmap
 
 import dnslib
 import pytest
@@ -21,6 +22,7 @@ from tests.support.verifier import FALSE, GOOD, MEGABYTES, PLAIN, below
 QMAIL = "/var/qmail"
 DNS_ADDRESS = "127.53.0.1"      # tinydns only serves port 53
 USER = "127.0.0.2"              # a client whose mail is not verified
+SENDER = "127.0.0.3"            # the client that SPF of example.com names
 NAMESPACE = ["unshare", "--mount", "/bin/sh", "-c",
              f'mount --bind "$1" {QMAIL}/control && mount --bind "$2" {QMAIL}/queue'
              ' && shift 2 && exec "$@"', "sh"]
@@ -54,8 +56,10 @@ def listens(address):
 def tinydns(tmp_path_factory):
     root = tmp_path_factory.mktemp("tinydns")
     zone = "".join(f".{name}::ns.{name}:60\n" for name in ("example.com", "example.net"))
-    (root / "data").write_text(zone + tinydns_line(verifying.NAME,
-                                                   verifying.golden_rsa().record()))
+    (root / "data").write_text(zone + "".join(starmap(tinydns_line, (
+        (verifying.NAME, verifying.golden_rsa().record()),
+        ("example.com", f"v=spf1 ip4:{SENDER} -all"),
+        ("_dmarc.example.com", "v=DMARC1; p=reject")))))
     subprocess.run([shutil.which("tinydns-data")], cwd=root, check=True)
     root.chmod(0o755)
     environment = {"IP": DNS_ADDRESS, "ROOT": str(root), "UID": "65534", "GID": "65534"}
@@ -184,6 +188,31 @@ def test_reason(mail_host):
     assert code == 554
     assert text in (REJECTED, "message refused by DKIM or DomainKeys policy: its signature "
                     "does not match it (example.com) (#5.7.20)")
+
+
+# settings, client, message -> code of the answer, words of our field
+POLICIES = {
+    "by SPF": ("mark", SENDER, PLAIN, 250, [b"spf=pass smtp.mailfrom=example.com", b"dmarc=pass"]),
+    "forged": ("mark", "127.0.0.1", PLAIN, 250, [b"spf=fail", b"dmarc=fail"]),
+    "forwarded": ("refuse", "127.0.0.1", GOOD, 250, [b"spf=fail", b"dmarc=pass"]),
+    "by SPF, refuse": ("refuse", SENDER, PLAIN, 250, [b"dmarc=pass"]),
+    "forged, refuse": ("refuse", "127.0.0.1", PLAIN, 554, []),
+}
+
+
+@pytest.mark.parametrize("case", POLICIES)
+def test_spf_and_dmarc(mail_host, case):
+    """With the client and the envelope as the real programs hand them over."""
+    setting, client, message, code, words = POLICIES[case]
+    with mail_host.serving(DKVERIFY="-", DKDMARC=setting):
+        assert mail_host.send(message, client=client)[0] == code, mail_host.log()
+    queued = mail_host.queued()
+    if code == 250:
+        assert queued["envelope"] == queue_driver.ENVELOPE
+        added = below(without_received(queued["message"]), message).replace(b"\n ", b" ")
+        assert all(word in added for word in words), added
+    else:
+        assert queued == {}
 
 
 def test_users_are_not_verified(mail_host):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Mail that the verifier has seen come in, on its way out again through the signer."""
 
-import os
 import time
 
 import pytest
@@ -13,6 +12,7 @@ from lib.verifying import examination
 from lib.verifying.client import Client
 from lib.verifying.report import Terms
 from tests.support import growth
+from tests.support.public_suffixes import organizational_domain, suffixes
 from tests.support.signing import Signer
 
 AUTHSERV_ID = "mx.example.com"
@@ -141,30 +141,6 @@ ORGANIZATIONS = {
 @pytest.mark.parametrize("domain", ORGANIZATIONS)
 def test_organization(domain):
     assert forwarded.organization(domain.encode()) == ORGANIZATIONS[domain].encode()
-
-
-PUBLIC_SUFFIX_LIST = "/usr/share/publicsuffix/public_suffix_list.dat"
-
-
-def suffixes():
-    """The rules of the list's ICANN section."""
-    if not os.path.exists(PUBLIC_SUFFIX_LIST):
-        pytest.skip("needs the Debian package publicsuffix")
-    with open(PUBLIC_SUFFIX_LIST, encoding="utf-8") as file:
-        section = file.read().partition("BEGIN ICANN DOMAINS")[2].partition("END ICANN")[0]
-    return {line for line in section.splitlines() if line and not line.startswith("//")}
-
-
-def organizational_domain(domain, rules):
-    """One label more than the longest rule, by the list's own algorithm."""
-    labels = domain.split(".")
-    for start in range(len(labels)):
-        name, parent = ".".join(labels[start:]), ".".join(["*"] + labels[start + 1:])
-        if "!" + name in rules:
-            return name
-        if name in rules or parent in rules:
-            return ".".join(labels[max(start - 1, 0):])
-    return ".".join(labels[-2:])
 
 
 def test_no_organization_is_smaller_than_by_the_public_suffix_list():
