@@ -38,6 +38,7 @@ WITHOUT_QUESTION = (FORMERR, SERVFAIL, NOTIMP, REFUSED)     # may come without t
 
 MOST_RECORDS = 256
 MOST_ALIASES = 9        # CNAME records: one more than the resolver follows
+MOST_STRINGS = 2048     # of a TXT record: empty ones have a meaning, but cost time
 MOST_POINTERS = 127     # of a name: each useful one leads to another label (section 2.3.4)
 LONGEST_NAME = 255      # bytes (section 2.3.4)
 LONGEST_TIME = 2**31 - 1    # seconds; RFC 2181 section 8: more counts as none
@@ -215,7 +216,7 @@ class Reader:
         return text(self.name()) if kind == PTR else self.name()
 
     def joined_strings(self, end):
-        """Reads the strings of a TXT record, one at least (section 3.3.14).
+        """Reads the strings of a TXT record, one at least (section 3.3.14).  Raises Malformed.
 
         Only the joined strings have a meaning (RFC 6376 section 3.6.2.2).
         """
@@ -224,6 +225,8 @@ class Reader:
             start = self.at + 1
             self.at = start + self.wire[self.at]
             strings.append(self.wire[start:self.at])
+            if len(strings) > MOST_STRINGS:
+                raise Malformed("malformed TXT record")
         return b"".join(strings)
 
     def absence(self, authority):

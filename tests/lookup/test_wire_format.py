@@ -36,6 +36,11 @@ def test_one_malformed_record_of_another_type(kind):
         assert (found.status, found.reason) == ("temporary", f"malformed {name} record")
 
 
+@pytest.mark.parametrize("more, status", [(0, "found"), (1, "temporary")])
+def test_2048_strings_in_a_record(more, status):
+    assert ask(answer(record(TXT, b"\1x" * 2047 + b"\0" * (1 + more)))).status == status
+
+
 def test_extended_response_code():
     """Its upper bits are in the OPT record: 16 is BADVERS, also where there is a record."""
     found = ask(answer(GOOD, additional=[record(OPT, b"", b"\0", 1232, 1 << 24)]))
