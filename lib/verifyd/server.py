@@ -25,6 +25,7 @@ from ..verifying import (      # noqa: F401
     body_hash, client, dkim, domainkeys, policy, sender_policies,
 )
 from ..verifying.exchange import LARGEST_MESSAGE, PATIENCE, NoAnswer
+from . import packets
 
 DNS_SECONDS = 0.8 * PATIENCE    # for all look-ups of one message; the client must get the answer
 
@@ -70,7 +71,7 @@ class ResidentVerifier:
         finally:
             os.close(fd)
         report = inbound.reported(examined, header, terms.authserv_id, dns.spent)
-        connection.send(exchange.answer(report))
+        connection.send(packets.answer(report))
         trial = "trial: " if terms.authserv_id == exchange.TRIAL else ""
         return f"{trial}{report.letter}, {size} bytes, dns {dns.spent:.3f} s"
 
@@ -114,7 +115,7 @@ def received(connection):
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
     try:
-        terms = exchange.terms_in(packet)
+        terms = packets.terms_in(packet)
         if len(fds) != 1 or flags & socket.MSG_CTRUNC:
             raise NoAnswer("not one descriptor")
         return terms, fds.pop()

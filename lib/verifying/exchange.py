@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The protocol between the verifier and its resident server, over a Unix socket.
+"""The protocol between the verifier and its resident server, over a Unix socket: the client's
+half.  lib/verifyd/packets.py has the other one.
 
 One packet goes each way.  The request has the terms, and the descriptor of the message,
 opened read-only.  The answer is a Report; report_in() accepts no header fields but the
@@ -12,7 +13,7 @@ import sys
 import time
 
 from ..settings import LETTERS
-from .report import Report, Terms
+from .report import Report
 
 VERSION = b"2"          # others are not understood, since an upgrade restarts the server
 
@@ -27,7 +28,6 @@ PEER_CREDENTIALS = 12   # bytes: numbers of process, user and group; linux/socke
 TRIAL = b"check.invalid"
 
 DIGITS = b"0123456789"
-FLAGS = b"0", b"1"
 NOBODY = b"-"           # in place of the domain whose policy is to reject the message
 NAME = bytes(c for c in range(128) if chr(c).isalnum()) + b"-_."
 STATUS = bytes(range(ord("a"), ord("z") + 1)) + b" ()"
@@ -126,43 +126,6 @@ def request(terms):
         VERSION, terms.least_rsa_bits, terms.dkpolicy, terms.authserv_id, terms.dmarc,
         client and b"".join(b" x" + text[:LONGEST_TEXT].hex().encode()
                             for text in (client.address, client.helo, client.sender)) or b"")
-
-
-def terms_in(packet):
-    """Returns the Terms in a request.  Raises NoAnswer."""
-    from .client import Client      # only the server needs it
-    words = packet[:-1].split(b" ")
-    if (len(words) not in (5, 8) or words[0] != VERSION or packet[-1:] != b"\n"
-            or words[2] not in FLAGS or words[4] not in FLAGS or words[3].translate(None, NAME)):
-        raise NoAnswer("not a request of this version")
-    client = Client(*map(text_in, words[5:])) if words[5:] else None
-    if client and len(client.address) not in (4, 16):
-        raise NoAnswer("not an address")
-    return Terms(number(words[1]), words[2] == b"1", words[3], words[4] == b"1", client)
-
-
-def text_in(word):
-    """Returns the bytes in a word of a request, "x" and their hexadecimal digits.
-
-    Raises NoAnswer.
-    """
-    if word[:1] != b"x":
-        raise NoAnswer("not a word with x")
-    try:
-        return bytes.fromhex(word[1:].decode("ascii"))
-    except ValueError as error:
-        raise NoAnswer("not hexadecimal digits") from error
-
-
-def answer(report):
-    """Returns the answer packet (bytes) for a Report.  Raises NoAnswer if it would be too long."""
-    removed = b" ".join(b"%d" % index for index in sorted(report.removed))
-    verdict = b"%b %b %b" % (VERSION, report.letter.encode(), report.rejecting.encode() or NOBODY)
-    packet = b"\n".join((verdict, removed,
-                         " ".join(report.domains).encode(), report.words.encode(), report.fields))
-    if len(packet) > LONGEST_ANSWER:
-        raise NoAnswer("too much to say")
-    return packet
 
 
 def report_in(packet, header, terms):
