@@ -176,7 +176,9 @@ make_reports_directory() {
 	[ "$qmail" = /var/qmail ] && [ "$(id -u)" = 0 ] && id alias >/dev/null 2>&1 &&
 		[ ! -e "$REPORTS" ] || return 0
 	planned "Make $REPORTS, for the reports that the user alias gets" || return 0
-	make_directory "$REPORTS"
+	make_directory "${REPORTS%/*}"
+	note directory "$REPORTS"
+	mkdir "$REPORTS"		# not by make_directory: it stays, though it is empty
 	chmod 700 "$REPORTS"
 	chown "alias:$(id -gn alias)" "$REPORTS"
 }

@@ -12,7 +12,7 @@ from tests.support import rspawn
 SCRIPT = """
 set -eu
 PREFIX=$1 qmail=$2 who=$3 alias=$4 dry_run=$5
-prefix=$PREFIX staging=$PREFIX directories=
+prefix=$PREFIX staging=$PREFIX/staging directories= unfinished=
 step() { echo "==> $*"; }
 fail() { echo "$*"; exit 1; }
 planned() { step "$*"; [ -z "$dry_run" ]; }
@@ -28,6 +28,7 @@ id() {
 chown() { echo "chown $*"; }
 REPORTS=$PREFIX/lib/qmail-dk
 make_reports_directory
+remove_unfinished
 """
 
 
