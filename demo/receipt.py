@@ -32,7 +32,8 @@ def receive(message, sender, recipient, home, dns_port):
     envelope = b"F%b\0T%b\0\0" % (sender.encode("ascii"), recipient.encode("ascii"))
     log = queue_up(text, envelope, home, {
         "PATH": os.environ.get("PATH", os.defpath), "QUEUE": queue, "DKQUEUE": STAND_IN,
-        "DKVERIFY": DKVERIFY, "DKAUTHSERVID": NAME, "DNSCACHEIP": f"127.0.0.1#{dns_port}"})
+        "DKVERIFY": DKVERIFY, "DKAUTHSERVID": NAME, "DNSCACHEIP": f"127.0.0.1#{dns_port}",
+        "DKSERVER": "-"})       # one that runs on this host asks other name servers
     fields = queued_fields(queue, text, envelope)
     for words in NEEDED:
         if words not in fields:

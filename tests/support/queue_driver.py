@@ -58,7 +58,8 @@ class Host:
         (directory / "control" / "me").write_text("mx.example.net\n")
         self.recorder = self.queue_program(directory / "bin" / "recorder")
         self.environment = {"PATH": "/usr/bin:/bin", "DKQUEUE": str(self.recorder),
-                            "TCPREMOTEIP": "192.0.2.7"}
+                            "TCPREMOTEIP": "192.0.2.7",
+                            "DKSERVER": "-"}    # not the resident verifier that runs here
         self.python = [sys.executable, "-IS", "-X", f"qmail={directory}"]
         self.program = [PROGRAM]
         self.prefix = []
