@@ -18,9 +18,14 @@ PRINTABLE = bytes(c for c in range(32, 256) if c != 127) + address.BLANKS
 
 def author_domain(header):
     """Returns the domain (bytes, lower case) of the only author in the only From:, else None."""
-    fields = header.named(b"from")
-    found = domains(fields[0].partition(b":")[2]) if len(fields) == 1 else []
+    found = author_domains(header)
     return found[0] if len(found) == 1 else None
+
+
+def author_domains(header):
+    """Returns the domain (bytes, lower case) of each author in the only From:, else []."""
+    fields = header.named(b"from")
+    return domains(fields[0].partition(b":")[2]) if len(fields) == 1 else []
 
 
 def domains(value):

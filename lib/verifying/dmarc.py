@@ -38,6 +38,11 @@ class DmarcResult:
         self.organization = b""
         self.steps: "list[str]" = []
 
+    def withdraw(self, status, reason):
+        """Replaces a pass or a failure that does not hold, so that no policy applies."""
+        self.status, self.reason = status, reason
+        self.policy, self.disposition = "", "none"
+
 
 def evaluate(author_domain, signed_domains, spf, find, to_explain=False, undecided=()):
     """Returns the DmarcResult of a message.

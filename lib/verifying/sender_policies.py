@@ -43,12 +43,10 @@ def evaluate(header, results, client, find, to_explain=False):
                                find, to_explain, undecided)
     elif found.status == "fail":
         # It can't be evaluated to its end, now or later (RFC 8601 section 2.7.2, permerror).
-        found.status, found.reason = "permerror", "the client is unknown, so SPF is not evaluated"
-        found.policy, found.disposition = "", "none"
+        found.withdraw("permerror", "the client is unknown, so SPF is not evaluated")
     if found.status == "pass" and header.is_disputed():
         # SPF proves nothing for an author that only some readers see.  A failure stays one.
-        found.status, found.reason = "none", DISPUTED
-        found.policy = ""
+        found.withdraw("none", DISPUTED)
     return SenderPolicies(by_spf, found)
 
 
@@ -57,8 +55,7 @@ def author_domain(header):
 
     RFC 9989 section 5.3.1: several authors of one domain have a DMARC result.
     """
-    fields = header.named(b"from")
-    found = set(author.domains(fields[0].partition(b":")[2])) if len(fields) == 1 else set()
+    found = set(author.author_domains(header))
     return found.pop() if len(found) == 1 else None
 
 

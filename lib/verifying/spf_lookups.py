@@ -114,10 +114,9 @@ def answered(answer, kind):
         return [answer.reason]
     if kind == "TXT":
         return [f"{len(answer.values)} found"]
-    from _socket import AF_INET, AF_INET6, inet_ntop
+    from .client import unpacked
     words = []
     for value in answer.values[:MOST_SHOWN]:
-        words += [", ", inet_ntop(AF_INET, value) if kind == "A"
-                  else inet_ntop(AF_INET6, value) if kind == "AAAA"
+        words += [", ", unpacked(value) if kind in ("A", "AAAA")
                   else value[1] if kind == "MX" else value]
     return words[1:] + ["..." if len(answer.values) > MOST_SHOWN else ""]
