@@ -18,6 +18,7 @@ from lib.qmail import queue
 from lib.verifying import letters
 from tests.support import dns_server, queue_driver, verifying
 from tests.support.documents import CHECKOUT, PAGES, TEXTS, page, text
+from tests.support.memory import MEASURED
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -160,19 +161,6 @@ def test_memory(tmp_path):
             outcome = host.smtpd(message)
             assert (outcome.code, outcome.reason) == (0, b""), outcome.log
             assert b"accepted: good (A)" in outcome.log
-
-
-# Runs a program, and writes to a file how much memory it has had at most, in KiB.
-MEASURED = """
-import os, sys
-process = os.fork()
-if not process:
-    os.execv(sys.argv[2], sys.argv[2:])
-_, status, usage = os.wait4(process, 0)
-with open(sys.argv[1], "w") as file:
-    file.write(str(usage.ru_maxrss))
-os._exit(os.waitstatus_to_exitcode(status))
-"""
 
 
 def test_most_memory(tmp_path):

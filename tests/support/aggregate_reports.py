@@ -10,6 +10,8 @@ import sys
 import time
 import zipfile
 
+from tests.support.memory import MEASURED
+
 DAY = 86400
 BEGIN = int(time.time()) // DAY * DAY - 6 * DAY     # of the range of a report
 NEW_NAMESPACE = "urn:ietf:params:xml:ns:dmarc-2.0"      # RFC 9990
@@ -107,18 +109,6 @@ WRAPPED = {
         b"From: a@receiver.example\nContent-Type: application/gzip\n"
         b"Content-Transfer-Encoding: BASE64\n\n" + base64.encodebytes(gzip.compress(xml))),
 }
-
-# Runs a command, and writes the most memory that it had, in KiB, to a file.
-MEASURED = """
-import os, sys
-process = os.fork()
-if not process:
-    os.execv(sys.argv[2], sys.argv[2:])
-_, status, usage = os.wait4(process, 0)
-with open(sys.argv[1], "w") as file:
-    file.write(str(usage.ru_maxrss))
-os._exit(os.waitstatus_to_exitcode(status))
-"""
 
 
 class Reports:
