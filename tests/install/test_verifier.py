@@ -56,11 +56,12 @@ def test_verifier_in_use_is_not_removed(host):
     assert f"{script} names {verifier}" in host.refused("uninstall")
     script.write_text(f"#!/bin/sh\n# QMAILQUEUE={verifier}\nexec tcpserver\n")
     if os.path.exists("/proc/self/environ"):
-        with subprocess.Popen(["sleep", "60"], env={**os.environ, "QMAILQUEUE": verifier}) as smtpd:
-            while b"QMAILQUEUE" not in pathlib.Path(f"/proc/{smtpd.pid}/environ").read_bytes():
-                pass
+        with subprocess.Popen(["sh", "-c", "echo; read line"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE,
+                              env={**os.environ, "QMAILQUEUE": verifier}) as smtpd:
+            smtpd.stdout.readline()     # Before it runs, its environment can't be read.
             assert f"process {smtpd.pid} was started with" in host.refused("uninstall")
-            smtpd.kill()
+            smtpd.stdin.close()
     assert "anything else names" in host.uninstall()
     assert not host.prefix.exists()
 
