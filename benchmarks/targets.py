@@ -4,6 +4,9 @@
 import sys
 from typing import NamedTuple
 
+from checking import CHECKED, LATENCY, WITHOUT_TRIALS
+from checking import MANY as MANY_DOMAINS
+from checking import title as checking_title
 from deliveries import DISTINCT, RESIDENT, SAME, STOCK, name_of
 from programs import BARE
 from reports import ADDED, MANY, PEER, SHOWN
@@ -50,13 +53,14 @@ def memory(key):
     return lambda results: results[key].memory
 
 
-def all_targets(large, records=MANY):
+def all_targets(large, records=MANY, domains=MANY_DOMAINS):
     """Returns all Targets, a list.
 
     large: the title of large messages; records: number of those of DMARC reports
+    domains: number of those that are checked
     """
     return [*for_signing(f"signing, {large}"), *for_verifying(f"verifying, {large}"),
-            *for_deliveries(), *for_reports(reports_title(records))]
+            *for_deliveries(), *for_reports(reports_title(records)), *for_checking(domains)]
 
 
 def for_signing(large):
@@ -121,4 +125,20 @@ def for_reports(title):
                ratio("cpu", (title, ADDED), (title, PEER))),
         Target(title, ADDED, "<=", 64, "MiB", memory((title, ADDED))),
         Target(title, SHOWN, "<=", 10, "x bare", ratio("cpu", (title, SHOWN), BARE)),
+    ]
+
+
+def for_checking(domains):
+    title, small = checking_title(domains), "verifying, small"
+
+    def trial(results):
+        """A trial's CPU, by that of the two programs which do the same for each message."""
+        apart = results[title, CHECKED].cpu - results[title, WITHOUT_TRIALS].cpu
+        return apart / domains / (results["signing, small", "signer"].cpu
+                                  + results[small, "verifier"].cpu)
+
+    return [
+        Target(title, CHECKED, "<=", 200, "x an answer's latency",
+               lambda results: results[title, CHECKED].latency / (LATENCY * 1000)),
+        Target(title, CHECKED, "<=", 0.1, "x signer and verifier, for each trial", trial),
     ]

@@ -11,18 +11,16 @@ PROBE = b"_domainkey.example.com"   # a name that any resolver can be asked for
 AT_ONCE = 64                        # domains; dnscache takes 200 questions at a time
 
 
-def findings(domains, settings, questions, seen):
+def findings(domains, settings, questions, asked):
     """Checks domains (list of str).  Raises SettingTrouble.
 
-    questions: published.SharedQuestions, or None to skip the DNS
-    seen: check_outgoing.Outgoing
+    questions: published.SharedQuestions, or None to skip the DNS; asked: of ask_ahead()
     """
     found = check_key_directories.way_findings(settings)
     if found:
         return found                # no domain's key can sign
     if not domains:
         found.append(no_domain(settings))
-    asked = ask_ahead(domains, settings, questions, seen) if questions else {}
     for domain in domains:
         found += about(domain, check_keys.domain_findings(
             domain, settings, questions if domain in asked else None) + asked.get(domain, []))
@@ -38,9 +36,13 @@ def ask_ahead(domains, settings, questions, seen):
     """Asks all that the checks of domains will ask, many at a time.
 
     Returns {domain: Findings on what it publishes beside keys}, without the domains for
-    which no time was left.  Threads only ask: the checks of files change the effective
-    user, which is the same for all threads.
+    which no time was left; none if no key can be reached.
+    questions: as in findings(); seen: check_outgoing.Outgoing
+    Threads only ask: the checks of files change the effective user, which is the same for
+    all threads.  Raises SettingTrouble.
     """
+    if questions is None or check_key_directories.way_findings(settings):
+        return {}
     keys = {domain: check_keys.readable_keys(domain, settings) for domain in domains}
     signers = {domain: check_keys.signing_domain(domain, settings) for domain in domains}
 

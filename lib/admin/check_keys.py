@@ -72,10 +72,12 @@ def place_findings(place, questions):
 
 def published_findings(place, key, questions):
     """Checks what the DNS has for a key that signs.  place, key: as for misnamed_findings()"""
-    found = misnamed_findings(place, key, questions) or record_findings(key, questions)
-    if not failures(found):
-        found += remembered_findings(key, questions) + denied_findings(key, questions)
-    return found
+    def find():
+        found = misnamed_findings(place, key, questions) or record_findings(key, questions)
+        if not failures(found):
+            found += remembered_findings(key, questions) + denied_findings(key, questions)
+        return found
+    return questions.once((place.path, os.fsdecode(key.path)), find)
 
 
 def ask_ahead(keys, questions):

@@ -26,32 +26,42 @@ NOTHING = "no output"
 DEFERRED = (b"Z", b"s\0Z")      # first bytes of a report by the signer or its launcher
 
 
-def findings(domains, host, questions, lacks):
-    """Returns the Findings on a trial for each domain (str); equal ones are merged into one.
+class Trials:
+    """The trials of domains (str), some of which are made in the background from now on.
 
     The programs themselves are run for the first domain; they start anew for each message,
     so one process that does the same makes the trials of the others.
     host: host.Host; questions: published.SharedQuestions, or None if nothing can be verified
     lacks: what is missing for that (str)
     """
-    alike = {}
-    launcher = check_installation.launcher(host)
-    outcomes = [domain_findings(domain, launcher, host.settings, lacks) for domain in domains[:1]]
-    outcomes += trial_process.outcomes(domains[1:], launcher, host.settings, questions, lacks)
-    for domain, outcome in zip(domains, outcomes):
-        for level, text, remedy in outcome:
-            alike.setdefault((level, text, remedy), []).append(domain)
-    return [Finding(level, f"trial {named(of)}", text,
-                    remedy.replace(ANY, of[0]) if len(of) == 1 else remedy,
-                    of[0] if len(of) == 1 else "")
-            for (level, text, remedy), of in alike.items()]
+
+    def __init__(self, domains, host, questions, lacks):
+        self.domains = domains
+        self.launcher = check_installation.launcher(host)
+        self.settings = host.settings
+        self.lacks = lacks
+        self.others = trial_process.Trials(domains[1:], self.launcher, host.settings, questions,
+                                           lacks)
+
+    def findings(self):
+        """Waits for the Findings on all trials; equal ones are merged into one."""
+        outcomes = [domain_findings(domain, self.launcher, self.settings, self.lacks)
+                    for domain in self.domains[:1]] + self.others.outcomes()
+        alike = {}
+        for domain, outcome in zip(self.domains, outcomes):
+            for level, text, remedy in outcome:
+                alike.setdefault((level, text, remedy), []).append(domain)
+        return [Finding(level, f"trial {named(of)}", text,
+                        remedy.replace(ANY, of[0]) if len(of) == 1 else remedy,
+                        of[0] if len(of) == 1 else "")
+                for (level, text, remedy), of in alike.items()]
 
 
 def domain_findings(domain, launcher, settings, lacks):
     """Makes a trial for one domain (str).  Returns a list of (level, text, remedy).
 
     launcher: path of the program that qmail runs as qmail-remote
-    settings: settings.Settings, whose environment the programs get; lacks: as in findings()
+    settings: settings.Settings, whose environment the programs get; lacks: as in Trials
     """
     try:
         signed = signed_by_program(domain, launcher, settings)

@@ -58,6 +58,10 @@ class Questions:
             self.said[name] = self.by_name_servers(name)
         return self.said[name]
 
+    def once(self, what, find):
+        """Returns find(), which follows from answers.  what: names it, a tuple of str"""
+        return find()
+
     def seconds(self):
         """Returns the seconds that one question to the name servers may take."""
         return self.settings.seconds("DKTIMEOUT")
@@ -65,10 +69,10 @@ class Questions:
     def by_name_servers(self, name):
         """As ask(), but always asks."""
         try:
-            recursive = budget.resolver(self.settings["DNSCACHEIP"]).servers
-            from ..lookup import name_servers      # only now: it needs the packages
+            resolver = budget.resolver(self.settings["DNSCACHEIP"])
+            from ..lookup import name_servers
             try:
-                return Said(name_servers.ask_all(name, recursive, self.seconds(), self.servers),
+                return Said(name_servers.ask_all(name, resolver, self.seconds(), self.servers),
                             "")
             except name_servers.Unknown as unknown:
                 reason = str(unknown)
@@ -114,6 +118,9 @@ class SharedQuestions(Questions):
 
     def ask(self, name):
         return self.memory.get(name, lambda: self.by_name_servers(name))
+
+    def once(self, what, find):
+        return self.memory.get(("findings", *what), find)
 
 
 def require_packages(otherwise=""):

@@ -3,7 +3,9 @@
 
 import json
 import os
+import queue
 import tempfile
+import threading
 import time
 
 from ..errors import SettingTrouble, Trouble
@@ -16,40 +18,60 @@ from .findings import FAIL
 ENDED = (FAIL, "the process for the trials ended too early", "report this as a bug")
 
 
-def outcomes(domains, launcher, settings, questions, lacks):
-    """Returns the outcomes of a trial for each domain: a list of lists, see trial_outcomes.
+class Trials:
+    """The trials of many domains, in a process of their own that starts at once.
 
-    launcher: path of the program that qmail runs as qmail-remote; settings: Settings
-    questions: published.SharedQuestions, whose answers are used again; None to verify nothing
-    lacks: what is missing for that (str)
-    As root it makes them with the rights of the signer's user, for good, in a child.
+    domains: list of str; launcher: path of the program that qmail runs as qmail-remote
+    settings: Settings; questions: published.SharedQuestions, whose answers are used again;
+    None to verify nothing; lacks: what is missing for that (str)
+    As root it makes them with the rights of the signer's user, for good.
     """
-    if not domains:
-        return []
-    load(questions is not None)
-    # The administrator's choice of clients is about others than this command.
-    settings = Settings({**settings.environment, "DKMAY": ""}, settings.control)
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reader)
-            give_up_rights()
-            with open(writer, "w", encoding="ascii") as pipe:
-                for domain in domains:
-                    found = outcome(domain, launcher, settings, questions, lacks)
-                    print(json.dumps(found), file=pipe, flush=True)
-        finally:
-            os._exit(0)     # the parent's open files are not this one's to flush
-    os.close(writer)
-    found = []
-    with open(reader, encoding="ascii") as pipe, progress.shown("trials made",
-                                                                len(domains)) as count:
-        for line in pipe:
-            found.append([tuple(one) for one in json.loads(line)])
-            count()
-    os.waitpid(child, 0)
-    return found + [[ENDED]] * (len(domains) - len(found))
+
+    def __init__(self, domains, launcher, settings, questions, lacks):
+        self.number = len(domains)
+        self.lines: "queue.SimpleQueue" = queue.SimpleQueue()     # of its output; None at the end
+        self.child = 0
+        if domains:
+            load(questions is not None)
+            # The administrator's choice of clients is about others than this command.
+            settings = Settings({**settings.environment, "DKMAY": ""}, settings.control)
+            self.start(domains, launcher, settings, questions, lacks)
+
+    def start(self, domains, launcher, settings, questions, lacks):
+        """Starts the process, and a thread that reads what it prints."""
+        reader, writer = os.pipe()
+        self.child = os.fork()
+        if self.child == 0:
+            try:
+                os.close(reader)
+                give_up_rights()
+                with open(writer, "w", encoding="ascii") as pipe:
+                    for domain in domains:
+                        found = outcome(domain, launcher, settings, questions, lacks)
+                        print(json.dumps(found), file=pipe, flush=True)
+            finally:
+                os._exit(0)     # the parent's open files are not this one's to flush
+        os.close(writer)
+        threading.Thread(target=self.read, args=(reader,), daemon=True).start()
+
+    def read(self, reader):
+        """Puts the lines of a pipe into self.lines.  reader: its descriptor"""
+        with open(reader, encoding="ascii") as pipe:
+            for line in pipe:
+                self.lines.put(line)
+        self.lines.put(None)
+
+    def outcomes(self):
+        """Waits for the outcomes for each domain: a list of lists, see trial_outcomes."""
+        if not self.child:
+            return []
+        found = []
+        with progress.shown("trials made", self.number) as count:
+            for line in iter(self.lines.get, None):
+                found.append([tuple(one) for one in json.loads(line)])
+                count()
+        os.waitpid(self.child, 0)
+        return found + [[ENDED]] * (self.number - len(found))
 
 
 def load(verifies):

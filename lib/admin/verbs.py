@@ -37,12 +37,26 @@ def check(options, host):
         findings, answers = check_domains.resolver_findings(questions)
         if not answers:
             questions, lacks = None, "a resolver"
+    asked = {}
     with contextlib.suppress(SettingTrouble):   # the findings on settings include it
         domains = domains or key_places.domains(host.settings.key_patterns())
-        findings += check_domains.findings(domains, host.settings, questions, seen)
+        asked = check_domains.ask_ahead(domains, host.settings, questions, seen)
+    trials = trials_of(domains, host, questions, lacks)
+    with contextlib.suppress(SettingTrouble):
+        findings += check_domains.findings(domains, host.settings, questions, asked)
         findings += directory_findings(domains, not options.domains, host.settings)
     findings += check_outgoing.findings(seen, questions and questions.by_resolver)
-    return show(findings + host_findings(domains, host, questions, lacks), options)
+    findings += host_findings(host)
+    return show(findings + (trials.findings() if trials else []), options)
+
+
+def trials_of(domains, host, questions, lacks):
+    """Returns the check_trial.Trials, whose arguments these are; None if none can be made."""
+    from . import check_trial
+    # Another program in the launcher's place would send the trial message.
+    if host.installation and check_installation.runs_launcher(host):
+        return check_trial.Trials(domains, host, questions, lacks)
+    return None
 
 
 def directory_findings(domains, all_of_them, settings):
@@ -57,19 +71,13 @@ def directory_findings(domains, all_of_them, settings):
             + check_key_directories.hosted_findings(settings))
 
 
-def host_findings(domains, host, questions, lacks):
-    """Returns the Findings on all but keys.
-
-    domains: those that a trial is made for; questions, lacks: as in check_trial.findings()
-    """
-    from . import check_receiving, check_resident, check_sending, check_surroundings, check_trial
+def host_findings(host):
+    """Returns the Findings on all but domains."""
+    from . import check_receiving, check_resident, check_sending, check_surroundings
     found = check_installation.findings(host) + check_surroundings.findings(host)
     if host.installation:
         found += (check_sending.findings(host) + check_receiving.findings(host)
                   + check_resident.findings(host))
-        # Another program in the launcher's place would send the trial message.
-        if check_installation.runs_launcher(host):
-            found += check_trial.findings(domains, host, questions, lacks)
     return found
 
 

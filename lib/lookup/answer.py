@@ -10,8 +10,8 @@ class Answer:
 
     status: "found", "none" (no such name, or no such record there) or "temporary"
     values: list, one for each record: of a TXT record its strings joined (bytes), of A and
-    AAAA the address (4 or 16 bytes), of PTR a name (bytes, lower case, no final dot but
-    that of the root alone), of MX (preference, int; name)
+    AAAA the address (4 or 16 bytes), of PTR and NS a name (bytes, lower case, no final dot
+    but that of the root alone), of MX (preference, int; name)
     reason: str for "none" and "temporary", such as "NXDOMAIN", "timeout", "SERVFAIL"
     seconds: int, how long the answer may be cached; 0: not at all
     """

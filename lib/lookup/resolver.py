@@ -156,7 +156,18 @@ def nameservers(resolv_conf):
 
 
 def exchange(query, server, until):
-    """Returns the wire_format.Response of one server to a wire_format.Query.
+    """Returns the wire_format.Response by which a server answers a wire_format.Query.
+
+    Arguments and errors: as for response_of().  Raises ServerFailure also if the server says
+    that it can't answer.
+    """
+    response = response_of(query, server, until)
+    check(response)
+    return response
+
+
+def response_of(query, server, until):
+    """Returns the wire_format.Response of one server to a wire_format.Query, whatever it says.
 
     server: of servers(); until: time.monotonic().  Asks by TCP if the answer over UDP is
     truncated, and again without EDNS if the server refuses that.  Raises TimeoutError,
@@ -172,8 +183,7 @@ def exchange(query, server, until):
         raise ServerFailure(error.strerror or "no connection") from error
     response = read(received)
     if response.code in EDNS_REFUSED and query.payload:
-        return exchange(query.without_edns(), server, until)
-    check(response)
+        return response_of(query.without_edns(), server, until)
     return response
 
 
@@ -187,14 +197,19 @@ def read(wire):
 
 def check(response):
     """Raises ServerFailure unless a Response answers the question."""
-    code, flags = response.code, response.flags
-    if code not in (wire_format.NOERROR, wire_format.NXDOMAIN):
-        raise ServerFailure(wire_format.CODES.get(code, f"response code {code}"))
-    if flags & wire_format.TRUNCATED:
-        raise ServerFailure("answer cut short")
-    if not response.records and not flags & (
+    check_code(response)
+    if not response.records and not response.flags & (
             wire_format.AUTHORITATIVE | wire_format.RECURSION_AVAILABLE):
         raise ServerFailure("referral")     # the server only points to others
+
+
+def check_code(response):
+    """Raises ServerFailure if a Response has the code of a failure, or is cut short."""
+    code = response.code
+    if code not in (wire_format.NOERROR, wire_format.NXDOMAIN):
+        raise ServerFailure(wire_format.CODES.get(code, f"response code {code}"))
+    if response.flags & wire_format.TRUNCATED:
+        raise ServerFailure("answer cut short")
 
 
 def ask_by_udp(query, server, until):

@@ -19,10 +19,10 @@ PREFERENCE = struct.Struct(">H")    # of an MX record, before the name (section 
 SOA_END = struct.Struct(">5I")      # of an SOA record, behind its two names (section 3.3.13)
 OPT_RECORD = struct.Struct(">BHHIH")    # the root's name, then as RECORD (RFC 6891 section 6.1.2)
 CNAME, SOA, TXT, OPT, IN = 5, 6, 16, 41, 1
-A, PTR, MX, AAAA = 1, 12, 15, 28
+A, NS, PTR, MX, AAAA = 1, 2, 12, 15, 28
 
 # The types that are looked up (section 3.2.2, RFC 3596 section 2.1).
-KINDS = {"TXT": TXT, "A": A, "AAAA": AAAA, "MX": MX, "PTR": PTR}
+KINDS = {"TXT": TXT, "A": A, "AAAA": AAAA, "MX": MX, "PTR": PTR, "NS": NS}
 NAMES = {number: name for name, number in KINDS.items()}
 ADDRESS_LENGTHS = {A: 4, AAAA: 16}
 
@@ -52,25 +52,26 @@ class Query:
     """A query for the records of a name in wire format and a type (str of KINDS).
 
     payload: bytes of a datagram that can be received (RFC 6891 section 6.2.3); 0: no EDNS
+    flags: RECURSION_DESIRED of a resolver, 0 of a name server
     wire: all of it, with a new random identifier
     """
 
-    __slots__ = ("name", "kind", "payload", "question", "wire")
+    __slots__ = ("name", "kind", "payload", "flags", "question", "wire")
 
-    def __init__(self, name, kind, payload):
+    def __init__(self, name, kind, payload, flags=RECURSION_DESIRED):
         self.name = name
         self.kind = kind
         self.payload = payload
+        self.flags = flags
         self.question = name + QUESTION.pack(KINDS[kind], IN)
         identifier = int.from_bytes(posix.urandom(2), "big")
-        self.wire = HEADER.pack(identifier, RECURSION_DESIRED, 1, 0, 0, bool(payload)
-                                ) + self.question
+        self.wire = HEADER.pack(identifier, flags, 1, 0, 0, bool(payload)) + self.question
         if payload:
             self.wire += OPT_RECORD.pack(0, OPT, payload, 0, 0)
 
     def without_edns(self):
         """Returns the same Query with a new identifier and no OPT record."""
-        return Query(self.name, self.kind, 0)
+        return Query(self.name, self.kind, 0, self.flags)
 
     def is_answered_by(self, wire):
         """Returns whether bytes are a response with the identifier and the question.
@@ -96,15 +97,18 @@ class Response:
     asked for; value: as in answer.Answer, of a CNAME record the name that it leads to
     absence: seconds for which a negative answer may be cached, 0 without an SOA record (RFC
     2308 section 5)
+    referrals: the NS records of the authority section, as records, of an answer that has
+    nothing else and is not authoritative (section 4.1; RFC 1034 section 4.3.2)
     """
 
-    __slots__ = ("flags", "code", "records", "absence")
+    __slots__ = ("flags", "code", "records", "absence", "referrals")
 
-    def __init__(self, flags, code, records, absence):
+    def __init__(self, flags, code, records, absence, referrals=()):
         self.flags = flags
         self.code = code
         self.records = records
         self.absence = absence
+        self.referrals = referrals
 
     def values(self, name, kind):
         """Returns the values of a name and type (number) in the answer: list, each once."""
@@ -158,7 +162,9 @@ class Reader:
         for kind, _, seconds, _, _, _ in additional:
             code |= seconds >> 24 << 4 if kind == OPT else 0
         return Response(flags, code, self.wanted(answers, asked[0][1] if asked else None),
-                        self.absence(authority))
+                        self.absence(authority),
+                        self.referrals(authority) if not answers and not flags & AUTHORITATIVE
+                        else ())
 
     def unpack(self, form):
         values = form.unpack_from(self.wire, self.at)
@@ -213,7 +219,7 @@ class Reader:
         if kind == MX:
             preference, = self.unpack(PREFERENCE)
             return preference, text(self.name())
-        return text(self.name()) if kind == PTR else self.name()
+        return text(self.name()) if kind in (PTR, NS) else self.name()
 
     def joined_strings(self, end):
         """Reads the strings of a TXT record, one at least (section 3.3.14).  Raises Malformed.
@@ -228,6 +234,11 @@ class Reader:
             if len(strings) > MOST_STRINGS:
                 raise Malformed("malformed TXT record")
         return b"".join(strings)
+
+    def referrals(self, authority):
+        """Returns Response.referrals by the records of the authority section."""
+        return list(filter(None, [self.valued(record) for record in authority
+                                  if is_a(record, NS)]))
 
     def absence(self, authority):
         """Returns Response.absence by the records of the authority section.  Raises Malformed."""

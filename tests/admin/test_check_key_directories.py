@@ -46,14 +46,14 @@ def failing(findings):
 
 
 def test_open_directories(keys):
-    assert not failing(check_domains.findings([DOMAIN], settings(keys), None, None))
+    assert not failing(check_domains.findings([DOMAIN], settings(keys), None, {}))
 
 
 def test_closed_to_all(keys):
     """An older keygen was killed before it had opened the directory of all domains."""
     keys.chmod(0o700)
     for domains in ([DOMAIN], ["other.example"], []):
-        (line,) = failing(check_domains.findings(domains, settings(keys), None, None))
+        (line,) = failing(check_domains.findings(domains, settings(keys), None, {}))
         assert line == f"{keys}: qmail-remote's user can't go there, so all mail of all domains " \
                        "is deferred"
 
@@ -62,7 +62,7 @@ def test_closed_domain(keys):
     """There is no key, so to root's eyes mail is sent unsigned."""
     other = keys / "other.example"
     other.mkdir(mode=0o700)
-    (line,) = failing(check_domains.findings(["other.example"], settings(keys), None, None))
+    (line,) = failing(check_domains.findings(["other.example"], settings(keys), None, {}))
     assert line == f"{other}: qmail-remote's user can't go there, so the mail of other.example " \
                    "is deferred"
     assert line in failing(check_domains.keyless_findings(settings(keys)))

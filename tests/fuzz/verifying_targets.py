@@ -169,6 +169,11 @@ def dns_answer(data):
         with contextlib.suppress(resolver.ServerFailure):
             found = resolver.follow(response, [in_wire_format(asked.name)], kind)
             assert set(found) == answered(theirs, asked.name, kind)
+    if not theirs.answer and not response.flags & wire_format.AUTHORITATIVE:
+        assert {(owner, target) for owner, _, _, target in response.referrals} == {
+            (in_wire_format(rrset.name), value(record, "NS")) for rrset in theirs.authority
+            if (rrset.rdtype, rrset.rdclass) == (wire_format.NS, wire_format.IN)
+            for record in rrset}
 
 
 def answered(response, name, kind):
@@ -186,7 +191,7 @@ def value(record, kind):
         return b"".join(record.strings)
     if kind == "MX":
         return record.preference, wire_format.text(in_wire_format(record.exchange))
-    return (wire_format.text(in_wire_format(record.target)) if kind == "PTR"
+    return (wire_format.text(in_wire_format(record.target)) if kind in ("PTR", "NS")
             else record.to_wire())
 
 

@@ -34,7 +34,7 @@ DOORS = {
     "qmail_dk_verifyd": SHARED | {"verifyd"},
 }
 PACKAGES = {
-    "dns": {"lookup/name_servers"},
+    "dns": set(),
     "dkim": {"verifying/dkimpy"},
     "cryptography": {"crypto/package"},
     "_ctypes": {"c_library"},

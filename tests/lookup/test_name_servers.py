@@ -13,14 +13,11 @@ import time
 import dnslib
 import pytest
 
-from lib.lookup import budget
+from lib.lookup import budget, name_servers
 from tests.support import rspawn, signing
 from tests.support.administrator import DOMAIN, Administrator, records
 from tests.support.dns_server import DnsServer
 from tests.support.name_servers import NAME, admin, publish      # noqa: F401
-
-budget.resolver("127.0.0.1")       # by which dnspython can be imported
-from lib.lookup import name_servers      # noqa: E402
 
 NAME_ERROR = {"rcode": "NXDOMAIN"}
 DEAD = {"timeout": True}
@@ -38,7 +35,7 @@ ONE_OF_TWO = {
     "refuses": ({"rcode": "REFUSED"}, True, f"warn {NAME}: no answer: REFUSED (says {B})"),
     "silent": (DEAD, True, f"warn {NAME}: no answer: timeout (says {B})"),
     "cut short": ({"lie": "truncated"}, True, f"warn {NAME}: no answer: the answer is cut short, "
-                  f"and it can't be asked over TCP (no answer) (says {B}); remedy: see that its "
+                  f"and it can't be asked over TCP (connection closed) (says {B}); remedy: see that its "
                   "name server answers over TCP, too (beside tinydns runs axfrdns)"),
     "knows nothing": ({"refer": "a.root.example", "zone": "."}, True,
                       f"warn {NAME}: no answer: it knows nothing of the domain (says {B})"),
@@ -122,7 +119,7 @@ def test_the_resolver_instead(admin, name):
             f"be asked: {reason})") in output
 
 
-def test_one_time_limit_for_all(admin):
+def test_one_time_limit_for_all(admin, monkeypatch):
     """Many dead servers are asked at once, not one after the other."""
     names = [f"{number}.ns.example.com" for number in range(12)]
     admin.dns.resolver.zone[DOMAIN] = {"NS": names}
@@ -130,11 +127,12 @@ def test_one_time_limit_for_all(admin):
                                     for number, name in enumerate(names)})
     admin.dns.resolver.zone[names[0]] = {"A": [f"127.0.0.{number}" for number in range(2, 4)]}
     admin.dns.a.zone[NAME] = admin.dns.b.zone[NAME] = DEAD
+    monkeypatch.setattr(name_servers, "PORT", str(admin.dns.resolver.port))
     waited = []
-    recursive = budget.resolver(admin.dns.resolver.address).servers
+    resolver = budget.resolver(admin.dns.resolver.address)
     started = time.monotonic()
     with pytest.raises(name_servers.Unknown, match="timeout"):
-        name_servers.ask_all(NAME.encode(), recursive, 1)
+        name_servers.ask_all(NAME.encode(), resolver, 1)
     waited.append(time.monotonic() - started)
     assert waited[0] < len(names)       # of as many seconds, were they asked by turns
 

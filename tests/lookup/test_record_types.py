@@ -14,6 +14,7 @@ OTHER_TYPES = {
     "AAAA": (["2001:db8::1"], [bytes.fromhex("20010db8000000000000000000000001")]),
     "MX": (["10 mx.example.com", "0 MX2.Example.Net", "65535 ."],
            [(10, b"mx.example.com"), (0, b"mx2.example.net"), (65535, b".")]),
+    "NS": (["a.ns.example.com", "B.NS.example.net"], [b"a.ns.example.com", b"b.ns.example.net"]),
     "PTR": (["Host.Example.com", "x.example.net"], [b"host.example.com", b"x.example.net"]),
 }
 

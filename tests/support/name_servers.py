@@ -16,10 +16,8 @@ OTHER_PORT = """
 import sys
 sys.path.insert(0, {checkout!r})
 from lib import qmail_dk
-from lib.lookup import budget
-budget.resolver("127.0.0.1")
 from lib.lookup import name_servers
-name_servers.PORT = {port}
+name_servers.PORT = "{port}"
 sys.exit(qmail_dk.main(sys.argv[1:]))
 """
 
