@@ -67,6 +67,7 @@ def records(names, key):
     for name in names:
         zone.update({
             f"{name} NS": [wire_name(server).hex() for server in servers],
+            f"{name} MX": [(b"\0\12" + wire_name("mx.hoster.example")).hex()],
             f"{name} TXT": [text("v=spf1 include:hoster.example -all")],
             f"{SELECTOR}._domainkey.{name} TXT": [text(record)],
             f"_domainkey.{name} TXT": [text("o=~")],

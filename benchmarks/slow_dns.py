@@ -11,7 +11,7 @@ import json
 import struct
 import sys
 
-TYPES = {"A": 1, "NS": 2, "TXT": 16}
+TYPES = {"A": 1, "NS": 2, "MX": 15, "TXT": 16}
 
 
 class LateAnswers(asyncio.DatagramProtocol):

@@ -4,7 +4,9 @@
 import concurrent.futures
 import os
 
-from . import check_dmarc, check_key_directories, check_keys, check_spf, key_places, progress
+from . import (
+    check_dmarc, check_key_directories, check_keys, check_mx, check_spf, key_places, progress,
+)
 from .findings import FAIL, OK, WARN, Finding, about, named
 
 PROBE = b"_domainkey.example.com"   # a name that any resolver can be asked for
@@ -70,7 +72,8 @@ def policy_findings(domain, signer, questions, seen):
     signer: d= of its mail's signatures, "" if none signs; seen: check_outgoing.Outgoing
     """
     return (check_spf.findings(domain, seen.addresses, seen.helo, questions.by_resolver)
-            + check_dmarc.findings(domain, signer, questions.by_resolver))
+            + check_dmarc.findings(domain, signer, questions.by_resolver)
+            + check_mx.findings(domain, questions.by_resolver))
 
 
 def no_domain(settings):

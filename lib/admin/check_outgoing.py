@@ -3,6 +3,7 @@
 
 import ipaddress
 import os
+import re
 import socket
 from typing import NamedTuple
 
@@ -142,8 +143,19 @@ def address_findings(address, seen, find):
         return [Finding(WARN, subject, f"is called {', '.join(back)}, but greets as {seen.helo} "
                         "(HELO), which some receivers hold against it",
                         f"echo {back[0]} >control/helohost, if that name is right")]
+    if all(is_generic(name, address) for name in back):
+        return [Finding(WARN, subject, f"is called {', '.join(back)}, a name made of the address, "
+                        "as those of customers' lines are; some receivers refuse mail from such",
+                        f"let {owner} give it a name of your own")]
     return [Finding(OK, subject, f"is called {', '.join(back)}, which leads back to it "
                     f"({seen.reason})")]
+
+
+def is_generic(name, address):
+    """Returns whether a name has all numbers of an IPv4 address: 1-2-0-192.isp.example."""
+    numbers = list(map(int, re.findall("[0-9]+", name)))
+    wanted = list(map(int, address.split("."))) if "." in address else []
+    return bool(wanted) and all(numbers.count(one) >= wanted.count(one) for one in wanted)
 
 
 def leads_to(name, address, find):

@@ -11,7 +11,7 @@ import pytest
 
 from lib.lookup.memory import Memory
 from tests.support.administrator import DOMAIN, records
-from tests.support.checked_host import host      # noqa: F401
+from tests.support.checked_host import apex, host      # noqa: F401
 from tests.support.dns_server import DnsServer
 
 NUMBER = 24
@@ -42,7 +42,7 @@ def many(host, number=NUMBER):
     for domain in domains:
         (host.keys / domain).symlink_to(host.keys / DOMAIN)
         host.zone[f"s1._domainkey.{domain}"] = [host.text]
-        host.zone[domain] = ["v=spf1 include:example.com -all"]
+        host.zone[domain] = apex("v=spf1 include:example.com -all")
         host.zone[f"_dmarc.{domain}"] = [f"v=DMARC1; p=none; rua=mailto:a@{domain}"]
     return domains
 

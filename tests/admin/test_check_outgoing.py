@@ -10,7 +10,7 @@ import pytest
 from lib.admin import check_outgoing
 from lib.errors import RequestTrouble
 from tests.support.administrator import DOMAIN
-from tests.support.checked_host import host      # noqa: F401
+from tests.support.checked_host import apex, host      # noqa: F401
 from tests.support.records_by_name import finder
 
 ADDRESS = "93.184.215.14"       # one that is neither private nor kept for documentation
@@ -79,6 +79,13 @@ NAMES = {
     "one of two, not that of HELO": (
         "old.example.com", {**GOOD, REVERSE: ["old.example.com", "mx.example.com"]},
         ("warn", "is called mx.example.com, but greets as old.example.com")),
+    **{f"as of customers' lines: {name}": (name, {REVERSE: [name], f"{name} A": [ADDRESS]},
+                                           (level, "is called " + name + words))
+       for name, level, words in (
+        ("93-184-215-14-static.isp.example", "warn", ", a name made of the address"),
+        ("ip014.215.184.093.isp.example", "warn", ", a name made of the address"),
+        ("mx14.93-184-215.example", "warn", ", a name made of the address"),
+        ("mx14.dc93.example", "ok", ", which leads back to it"))},
 }
 
 
@@ -121,7 +128,7 @@ def test_what_check_says_of_a_host(host):
     status, found = host.findings("--address", ADDRESS)
     assert status == 2 and [(finding["level"], finding["subject"]) for finding in found] == [
         ("FAIL", f"SPF of {DOMAIN}")]
-    host.zone[DOMAIN] = [f"v=spf1 ip4:{ADDRESS} -all"]
+    host.zone[DOMAIN] = apex(f"v=spf1 ip4:{ADDRESS} -all")
     assert host.findings("--address", ADDRESS) == (1, [])
     assert f"ok   address {ADDRESS}: is called mx.example.com" in host.run(
         "check", "--address", ADDRESS).stdout
@@ -134,5 +141,5 @@ def test_without_records(host):
         del host.zone[name]
     status, found = host.findings()
     assert status == 1 and sorted((finding["level"], finding["subject"]) for finding in found) == [
-        ("warn", f"SPF of {DOMAIN}"), ("warn", f"_dmarc.{DOMAIN}")]
+        ("warn", f"MX of {DOMAIN}"), ("warn", f"SPF of {DOMAIN}"), ("warn", f"_dmarc.{DOMAIN}")]
     json.dumps(found)

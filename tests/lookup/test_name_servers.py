@@ -35,8 +35,8 @@ ONE_OF_TWO = {
     "refuses": ({"rcode": "REFUSED"}, True, f"warn {NAME}: no answer: REFUSED (says {B})"),
     "silent": (DEAD, True, f"warn {NAME}: no answer: timeout (says {B})"),
     "cut short": ({"lie": "truncated"}, True, f"warn {NAME}: no answer: the answer is cut short, "
-                  f"and it can't be asked over TCP (connection closed) (says {B}); remedy: see that its "
-                  "name server answers over TCP, too (beside tinydns runs axfrdns)"),
+                  f"and it can't be asked over TCP (connection closed) (says {B}); remedy: see "
+                  "that its name server answers over TCP, too (beside tinydns runs axfrdns)"),
     "knows nothing": ({"refer": "a.root.example", "zone": "."}, True,
                       f"warn {NAME}: no answer: it knows nothing of the domain (says {B})"),
 }

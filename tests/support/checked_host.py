@@ -15,6 +15,11 @@ from tests.support.administrator import DOMAIN, GROUP, Administrator, records
 from tests.support.dns_server import DnsServer
 
 
+def apex(*texts):
+    """Returns the records of a domain itself: TXT records, and an MX record."""
+    return {"TXT": list(texts), "MX": ["10 mx.example.com"]}
+
+
 class Host(Administrator):
     """A host with the signer and the verifier installed, a key and its records."""
 
@@ -39,7 +44,7 @@ class Host(Administrator):
         self.name = f"s1._domainkey.{DOMAIN}"
         self.text = records(self.keygen("s1"))[self.name]
         self.zone[self.name] = [self.text]
-        self.zone[DOMAIN] = ["v=spf1 ip4:192.0.2.25 -all"]
+        self.zone[DOMAIN] = apex("v=spf1 ip4:192.0.2.25 -all")
         self.zone[f"_dmarc.{DOMAIN}"] = [f"v=DMARC1; p=none; rua=mailto:dmarc@{DOMAIN}"]
         # Else the address of the machine that runs the tests would be looked at.
         (self.control / "outgoingip").write_text("10.0.0.1\n")
