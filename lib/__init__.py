@@ -3,8 +3,9 @@
 
   doors      qmail_remote_dk.py and qmail_qfilter_verify.py beside lib/; here
              qmail_dk, qmail_rspawn, qmail_dk_verifyd
-  wings      signing, verifying, rspawn, verifyd, admin: one for each door; admin has a
-             room of its own for DMARC reports, admin.reports
+  wings      signing, verifying, rspawn, verifyd, admin: one for each door; admin has
+             rooms of its own: admin.publishing (records that get into the DNS by a
+             program) and admin.reports (DMARC)
   shared     mail, crypto, lookup, qmail
   ground     errors, settings, process, maillog, packages, c_library, growth
 
@@ -29,8 +30,8 @@ __version__ = "0.1"
 
 DIRECTORY = __path__[0]
 PACKAGES = {"lib." + wing for wing in (
-    "admin", "admin.reports", "crypto", "lookup", "mail", "qmail", "rspawn", "signing",
-    "verifyd", "verifying")}
+    "admin", "admin.publishing", "admin.reports", "crypto", "lookup", "mail", "qmail",
+    "rspawn", "signing", "verifyd", "verifying")}
 
 
 class Modules:

@@ -2,8 +2,8 @@
 """Exceptions for errors of our own or of the machine; each names a remedy.
 
 Bad mail never raises one of these: it is a result.  Each program catches them in
-one place and reports a temporary failure.  Only qmail-dk raises RequestTrouble,
-and then exits 100.
+one place and reports a temporary failure.  Only qmail-dk raises PublishTrouble and
+RequestTrouble; it exits 100 for the latter.
 """
 
 
@@ -29,6 +29,10 @@ class ReadTrouble(Trouble):
 
 class SpoolTrouble(Trouble):
     """The copy of a message that is handed on can't be created or written."""
+
+
+class PublishTrouble(Trouble):
+    """Records can't be published, or withdrawn, as DKPUBLISH says."""
 
 
 class RequestTrouble(Trouble):

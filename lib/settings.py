@@ -44,6 +44,7 @@ DEFAULTS = {
     "DKREASON": "no",
     "DNSCACHEIP": "",       # empty: the name servers of /etc/resolv.conf
     "DKSERVER": "/run/qmail-dk/verify.sock",    # used if it exists
+    "DKPUBLISH": "print",
 }
 
 PROTOCOLS = ("dkim", "domainkeys")

@@ -13,6 +13,7 @@ from ..signing import clients, dkim
 from . import check_packages, start_scripts
 from .findings import FAIL, LEVELS, OK, WARN, Finding, failures
 from .host import BY_ENVIRONMENT, PREFIX
+from .publishing import choice
 
 SIGNER = "qmail_remote_dk.py"
 VERIFIER = "qmail_qfilter_verify.py"
@@ -37,6 +38,7 @@ READERS = (
     lambda settings: settings.dmarc(),
     lambda settings: settings.number("DKRSAMIN", "bits"),
     lambda settings: settings.is_on("DKREASON"),
+    choice.publisher,
 )
 
 REPAIR = "run ./install.sh"

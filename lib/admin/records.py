@@ -31,14 +31,14 @@ def key_text(private_key, test=False):
     return f"v=DKIM1; k={private_key.algorithm};{flags} p={public}"
 
 
-def bind(name, text):
+def bind(name, text, ttl=TTL):
     """Returns a TXT record for a zone file (RFC 1035 section 5.1), each string on its own line."""
     data = text.encode("latin-1")
     strings = [quoted(data[start:start + LONGEST_STRING])
                for start in range(0, len(data), LONGEST_STRING)] or ['""']
     if len(strings) == 1:
-        return f"{name}. {TTL} IN TXT {strings[0]}"
-    return f"{name}. {TTL} IN TXT ( " + "\n    ".join(strings) + " )"
+        return f"{name}. {ttl} IN TXT {strings[0]}"
+    return f"{name}. {ttl} IN TXT ( " + "\n    ".join(strings) + " )"
 
 
 def quoted(data):
@@ -47,14 +47,14 @@ def quoted(data):
                          for byte in data) + '"'
 
 
-def tinydns(name, text):
+def tinydns(name, text, ttl=TTL):
     """Returns a TXT record for tinydns-data, odd bytes as \\ooo, octal.
 
     tinydns-data splits the text on its own.
     """
     escaped = "".join(chr(byte) if 32 <= byte < 127 and byte not in b":\\" else f"\\{byte:03o}"
                       for byte in text.encode("latin-1"))
-    return f"'{name}:{escaped}:{TTL}"
+    return f"'{name}:{escaped}:{ttl}"
 
 
 # form -> (name to print, start of a comment, function that writes a record)

@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "verifying": SHARED,
     "rspawn": SHARED | {"signing"},
     "verifyd": SHARED | {"verifying"},
-    "admin": SHARED | {"signing", "verifying", "admin/reports"},
+    "admin": SHARED | {"signing", "verifying", "admin/publishing", "admin/reports"},
+    "admin/publishing": SHARED | {"admin"},
     "admin/reports": SHARED | {"admin"},
     GROUND: set(),
 }

@@ -56,8 +56,8 @@ def test_is_plain(path):
 def test_settings():
     """The table has each setting, no other, and the defaults that are in force."""
     table = page("qmail-dk-control.5").partition(".Sh SETTINGS\n")[2].partition("\n.Sh")[0]
-    found = dict(re.findall(r"^\.It Ev (\w+)\n(?:Signer|Verifier)\.\nDefault:\s(.*)$", table,
-                            re.M))
+    found = dict(re.findall(r"^\.It Ev (\w+)\n(?:Signer|Verifier|Administrator)\.\n"
+                            r"Default:\s(.*)$", table, re.M))
     assert list(found) == list(settings.DEFAULTS)
     assert len(re.findall(r"^\.It", table, re.M)) == len(found)
     for name, default in settings.DEFAULTS.items():
@@ -275,7 +275,7 @@ def test_words_of_the_log():
     content = text("log")
     kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
     assert set(re.findall(r"^  (\w+Trouble) ", content, re.M)) == kinds - {
-        "Trouble", "RequestTrouble"}     # the latter is qmail-dk's
+        "Trouble", "PublishTrouble", "RequestTrouble"}      # the latter two are qmail-dk's
     for status in ("none", "pass", "fail", "policy", "neutral", "permerror", "temperror"):
         assert re.search(rf"^  {status} +\w", content, re.M), status
     for word in letters.STATUS_WORDS.values():
