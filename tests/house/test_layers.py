@@ -35,7 +35,7 @@ DOORS = {
     "qmail_dk_verifyd": SHARED | {"verifyd"},
 }
 PACKAGES = {
-    "dns": set(),
+    "dns": {"admin/publishing/update_message"},
     "dkim": {"verifying/dkimpy"},
     "cryptography": {"crypto/package"},
     "_ctypes": {"c_library"},

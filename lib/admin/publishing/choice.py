@@ -14,11 +14,13 @@ errors.PublishTrouble.
 """
 
 from ...errors import SettingTrouble
+from . import nsupdate
 from .printing import Printing
 from .program import Program
 from .tinydns_data import TinydnsData
 
-FORMS = "print, tinydns:FILE or run:PROGRAM [ARGUMENT ...], where FILE and PROGRAM begin with /"
+FORMS = ("print, tinydns:FILE, nsupdate:SERVER[#PORT] [KEYFILE] or run:PROGRAM [ARGUMENT ...], "
+         "where FILE, KEYFILE and PROGRAM begin with /")
 
 
 def publisher(settings):
@@ -35,6 +37,9 @@ def publisher(settings):
         return TinydnsData(rest)
     if kind == "run" and is_path(rest):
         return Program(rest.split())
+    by_update = nsupdate.from_words(rest.split()) if kind == "nsupdate" else None
+    if by_update:
+        return by_update
     raise SettingTrouble(f"DKPUBLISH is none of: {FORMS}")
 
 
