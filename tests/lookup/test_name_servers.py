@@ -2,8 +2,6 @@
 """rotate --activate and check ask the domain's own name servers, and say what each says."""
 
 import contextlib
-import os
-import random
 import re
 import shutil
 import socket
@@ -18,6 +16,7 @@ from tests.support import rspawn, signing
 from tests.support.administrator import DOMAIN, Administrator, records
 from tests.support.dns_server import DnsServer
 from tests.support.name_servers import NAME, admin, publish      # noqa: F401
+from tests.support.real_name_servers import free_address, tinydns, wait_for
 
 NAME_ERROR = {"rcode": "NXDOMAIN"}
 DEAD = {"timeout": True}
@@ -185,51 +184,6 @@ def test_truncated_and_no_tcp(admin):
     admin.dns.b.tcp = False
     output = admin.succeed("rotate", DOMAIN, "--activate")
     assert "beside tinydns runs axfrdns" in output
-
-
-def free_address():
-    """An address on loopback whose port 53 nobody has."""
-    for _ in range(20):
-        address = "127." + ".".join(str(random.randrange(1, 250)) for _ in range(3))
-        with contextlib.suppress(OSError):
-            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                with socket.socket(socket.AF_INET, kind) as connection:
-                    connection.bind((address, 53))
-            return address
-    pytest.skip("port 53 can't be used here")
-
-
-def wait_for(process, address, port=53):
-    """Waits until a name server answers at all."""
-    for _ in range(200):
-        if process.poll() is not None:
-            pytest.skip(f"{process.args[0]} does not run here")
-        with contextlib.suppress(OSError):
-            wire = dnslib.DNSRecord.question(DOMAIN, "NS").send(address, port, timeout=0.2)
-            if dnslib.DNSRecord.parse(wire).rr:
-                return
-        time.sleep(0.02)
-    raise AssertionError(f"no answer from {address}")
-
-
-@contextlib.contextmanager
-def tinydns(directory, address, lines=""):
-    """tinydns with the lines that qmail-dk printed for it; -> function that replaces them."""
-    directory.mkdir()
-
-    def publish(lines):
-        (directory / "data").write_text(f".{DOMAIN}:{address}:ns1.{DOMAIN}:60\n{lines}\n")
-        subprocess.run(["tinydns-data"], cwd=directory, check=True)
-
-    publish(lines)
-    environment = {**os.environ, "IP": address, "ROOT": str(directory), "UID": "0", "GID": "0"}
-    with subprocess.Popen(["tinydns"], env=environment, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for(process, address)
-            yield publish
-        finally:
-            process.kill()
 
 
 @pytest.mark.root       # for port 53
