@@ -55,8 +55,8 @@ def from_words(words):
     """
     if len(words) not in (1, 2) or not all(word.startswith("/") for word in words[1:]):
         return None
-    server, _, port = words[0].partition("#")
-    port = port or PORT
+    server, mark, port = words[0].partition("#")
+    port = port if mark else PORT
     if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
         return None
     if not (is_address(server) or address.are_labels(server.encode("ascii", "replace"))):
