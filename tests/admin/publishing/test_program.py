@@ -124,12 +124,12 @@ class Provider(http.server.BaseHTTPRequestHandler):
     """Takes forms, and keeps what they say."""
 
     def do_POST(self):
-        for name, text, ttl in self.forms():
-            self.server.found[name, text] = ttl
+        for name, content, ttl in self.forms():
+            self.server.found[name, content] = ttl
 
     def do_DELETE(self):
-        for name, text, _ in self.forms():
-            self.server.found.pop((name, text), None)
+        for name, content, _ in self.forms():
+            self.server.found.pop((name, content), None)
 
     def forms(self):
         """Returns [(name, text, ttl)], [] without the right token."""
