@@ -25,7 +25,8 @@ class Conflict(Exception):
 class Line:
     """A line that makes a TXT record.  line: bytes; number: in the file, from 1
 
-    name: bytes in lower case; text: bytes; is_ours: whether it has our mark
+    name: bytes in lower case; content: (name, text), both bytes, as content_of() makes it
+    is_ours: whether it has our mark
     is_partial: whether it is for some clients only, or for some time
     """
 
@@ -37,17 +38,13 @@ class Line:
             del fields[1]
         self.name = plain(fields[NAME]).rstrip(b".").lower()
         text = plain(fields[TEXT])
-        self.text = joined(text) if line.startswith(b":") else text
+        self.content = self.name, joined(text) if line.startswith(b":") else text
         self.is_partial = any(fields[TIME:MARKED])
 
-    def is_of(self, record):
-        """Returns whether the line makes this record.Record; the TTL does not count."""
-        return (self.name, self.text) == (name_of(record), record.text.encode("latin-1"))
 
-
-def name_of(record):
-    """Returns the name of a Record as in Line."""
-    return record.name.encode("ascii").lower()
+def content_of(record):
+    """Returns (name, text) of a record.Record, both bytes; the TTL does not count."""
+    return record.name.encode("ascii").lower(), record.text.encode("latin-1")
 
 
 def txt_lines(content):
@@ -78,11 +75,14 @@ def with_records(content, wanted):
     Raises Conflict if another line makes another TXT record of such a name: of two
     key records, verifiers use either.
     """
-    there = list(txt_lines(content))
+    there = {}
+    for line in txt_lines(content):
+        there.setdefault(line.name, []).append(line)
     added = []
-    for record in wanted:
-        lines = [line for line in there if line.name == name_of(record)]
-        if any(line.is_of(record) and not line.is_partial for line in lines):
+    for record in dict.fromkeys(wanted):
+        name, text = content_of(record)
+        lines = there.get(name, [])
+        if any(line.content == (name, text) and not line.is_partial for line in lines):
             continue
         if lines:
             raise Conflict(f"line {lines[0].number} has another TXT record of {record.name}; "
@@ -100,8 +100,9 @@ def without_records(content, unwanted):
     Raises Conflict if a line without our mark makes one of them.
     """
     lines = content.split(b"\n")
+    contents = {content_of(record) for record in unwanted}
     for line in reversed(list(txt_lines(content))):
-        if any(line.is_of(record) for record in unwanted):
+        if line.content in contents:
             if not line.is_ours:
                 raise Conflict(f"line {line.number} was not written by qmail-dk, so it stays; "
                                "remedy: remove it, and run make")

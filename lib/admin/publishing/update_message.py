@@ -25,6 +25,10 @@ with Hidden(empty=["importlib.metadata"]):
 
 SECONDS = 20            # for each exchange with each address of the server
 
+# Knot does not sign that it has no such zone, and later versions of dnspython do not
+# tell the one from the other.
+UNREADABLE = "malformed answer, or one that it does not sign, having no such zone"
+
 # response code -> (what the server says by it, what to do)
 CODES = {
     "REFUSED": ("refuses it", "let this key (or this host, if there is none) write TXT records "
@@ -160,11 +164,11 @@ class Updating:
             except OSError as error:
                 reason = error.strerror or "no connection"
             except (EOFError, dns.exception.DNSException, ValueError):
-                reason = "malformed answer, or one that it does not sign, having no such zone"
+                reason = UNREADABLE
             else:
                 if response.had_tsig or not self.key:
                     return response
-                reason = "it does not sign its answer"
+                reason = UNREADABLE
         asked = message.sections[0][0].name.to_text(True)
         raise PublishTrouble(f"{self.server}, port {self.port} by TCP, asked about {asked}: "
                              f"{reason}; remedy: see that it runs, lets this host in and is the "

@@ -35,7 +35,7 @@ OWN = LINE.replace(b":::qmail-dk", b"")
     (b":s1._domainkey.example.com:99:x\n", b":s1._domainkey.example.com:99:x\n" + LINE),
 ])
 def test_adding(content, expected):
-    added = tinydns_lines.with_records(content, [RECORD])
+    added = tinydns_lines.with_records(content, [RECORD, RECORD])
     assert added == (content if expected is None else expected)
     assert tinydns_lines.with_records(added, [RECORD]) == added
 
