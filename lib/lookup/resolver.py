@@ -6,7 +6,7 @@ of a verified message, and because its errors do not always distinguish "no such
 from "no server answered".
 """
 
-import socket
+import _socket      # socket itself costs a fifth of the interpreter's start
 import time
 
 from ..errors import SettingTrouble
@@ -138,9 +138,10 @@ def socket_addresses(address):
     """
     host, _, port = address.partition("#")
     try:
-        return [(family, to) for family, _, _, _, to in socket.getaddrinfo(
-            host, port or PORT, type=socket.SOCK_DGRAM,
-            flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)]
+        # Bytes, because for text the codec of international names would be imported.
+        return [(family, to) for family, _, _, _, to in _socket.getaddrinfo(
+            host.encode("ascii"), port or PORT, type=_socket.SOCK_DGRAM,
+            flags=_socket.AI_NUMERICHOST | _socket.AI_NUMERICSERV)]
     except (OSError, UnicodeError, OverflowError):
         return []
 
@@ -177,7 +178,7 @@ def response_of(query, server, until):
         received = ask_by_udp(query, server, until)
         if int.from_bytes(received[2:4], "big") & wire_format.TRUNCATED:
             received = whole_answer(query, server, until)
-    except (TimeoutError, socket.timeout) as error:     # the same since Python 3.10
+    except (TimeoutError, _socket.timeout) as error:     # the same since Python 3.10
         raise TimeoutError(str(error) if CUT in str(error) else "timeout") from error
     except OSError as error:
         raise ServerFailure(error.strerror or "no connection") from error
@@ -217,7 +218,8 @@ def ask_by_udp(query, server, until):
 
     Ignores others.  Raises TimeoutError, OSError.
     """
-    with socket.socket(server[0], socket.SOCK_DGRAM) as connection:
+    connection = _socket.socket(server[0], _socket.SOCK_DGRAM)
+    try:
         connection.connect(server[1])
         connection.send(query.wire)
         while True:
@@ -225,6 +227,8 @@ def ask_by_udp(query, server, until):
             received = connection.recv(65535)
             if query.is_answered_by(received):
                 return received
+    finally:
+        connection.close()
 
 
 def whole_answer(query, server, until):
@@ -234,7 +238,7 @@ def whole_answer(query, server, until):
     """
     try:
         return ask_by_tcp(query, server, until)
-    except (TimeoutError, socket.timeout) as error:
+    except (TimeoutError, _socket.timeout) as error:
         raise TimeoutError(f"{CUT} (timeout)") from error
     except ServerFailure as failure:
         raise ServerFailure(f"{CUT} ({failure})") from failure
@@ -247,12 +251,15 @@ def ask_by_tcp(query, server, until):
 
     Raises TimeoutError, ServerFailure, OSError.
     """
-    with socket.socket(server[0], socket.SOCK_STREAM) as connection:
+    connection = _socket.socket(server[0], _socket.SOCK_STREAM)
+    try:
         connection.settimeout(seconds_left(until))
         connection.connect(server[1])
         connection.sendall(len(query.wire).to_bytes(2, "big") + query.wire)
         length = int.from_bytes(receive(connection, 2, until), "big")
         received = receive(connection, length, until)
+    finally:
+        connection.close()
     if not query.is_answered_by(received):
         raise ServerFailure("answer to another question")
     return received
