@@ -60,7 +60,8 @@ def explain(trouble):
     short = is_short_of_memory(trouble)
     text = " ".join(f"{type(trouble).__name__}: {trouble}".split())[:600] + ENLARGE * short
     client = posix.environ.get(b"TCPREMOTEIP", b"unknown")[:100].decode("latin-1")
-    text = "".join(c if " " <= c <= "~" else "?" for c in f"{text}; client={client}")
+    origin = getattr(trouble, "origin", f"client={client}")
+    text = "".join(c if " " <= c <= "~" else "?" for c in f"{text}; {origin}")
     tell(f"qmail-qfilter-verify: deferred: {text}\n".encode())
     if short:
         return NO_MEMORY

@@ -33,6 +33,7 @@ DEFAULTS = {
     "DKONERROR": "defer",
     "DKFORWARDED": "check",
     "DKMAY": "",
+    "DKLOG": "signed",
     "DKREMOTE": ORIGINAL,
     "DKVERIFY": "",
     "DKQUEUE": "",          # empty: see queue.queue_program()
@@ -236,6 +237,10 @@ class Settings:
         signed as.  Raises SettingTrouble.
         """
         return self.words("DKFORWARDED", ("check", "sign")) != ("sign",)
+
+    def logs_keyless(self) -> bool:
+        """Returns whether DKLOG wants a line for mail that no key fits.  Raises SettingTrouble."""
+        return self.words("DKLOG", ("signed", "all")) == ("all",)
 
     def temporary_directory(self) -> "str | None":
         """Returns TMPDIR, the directory for large messages, or None.  Raises SettingTrouble."""

@@ -29,6 +29,7 @@ READERS = (
     lambda settings: settings.unsigned_on_error(),
     lambda settings: settings.checks_forwarded(),
     lambda settings: clients.refused([], [], settings.lines("DKMAY") or []),
+    lambda settings: settings.logs_keyless(),
     lambda settings: settings.path("DKREMOTE"),
     lambda settings: settings.path("DKQUEUE", QMAIL),
     lambda settings: settings.temporary_directory(),

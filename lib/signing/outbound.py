@@ -46,7 +46,19 @@ def sign_message(fd, envelope_sender, settings, clock=time.time):
     header, body = message.split(message.without_cr(message.chunks(fd)))
     outcome = decide(header, body, envelope_sender, lambda: message.has_cr(fd), settings,
                      int(clock()), posix.fstat(fd).st_size > message.CHUNK)
-    return b"".join(field for _, _, field in outcome.signatures), outcome.remarks()
+    remarks = outcome.remarks()
+    if not remarks and settings.logs_keyless():
+        remarks = [(False, f"not signed: {keyless(outcome.plan)}")]
+    return b"".join(field for _, _, field in outcome.signatures), remarks
+
+
+def keyless(plan):
+    """Returns the log's text (str) on a message that no key fits.
+
+    The domain is the first that could have one: the author's, else the sender's.
+    """
+    domains = plan.candidates["dkim"] + plan.candidates["domainkeys"]
+    return f"no key for {fsdecode(domains[0])}" if domains else "no domain that could have a key"
 
 
 class Outcome:

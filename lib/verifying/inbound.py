@@ -21,14 +21,30 @@ REJECT = "by the DMARC policy of {}: neither DKIM nor SPF shows that it is genui
 def verify(way, settings):
     """Verifies the message.  Returns the exit code, unless this process becomes DKQUEUE.
 
-    way: of queue.way_to_run(); settings: Settings.  Raises Trouble, OSError.
+    way: of queue.way_to_run(); settings: Settings.  Raises Trouble, OSError; once the header
+    is read, an exception has the words of origin.described() in its attribute origin.
     """
     terms = Terms(settings.number("DKRSAMIN", "bits"), settings.is_on("DKPOLICY"),
                   settings.authserv_id(), settings.dmarc() != "off")
+    original = spool.from_start(0, settings.temporary_directory)
+    header, body = message.split(message.chunks(original))
+    try:
+        return verified(way, settings, terms, original, header, body)
+    except Exception as trouble:
+        from . import origin      # imported here so that accepted mail does not pay for it
+        # For explain(), which writes the line and knows no header.
+        trouble.origin = origin.described(       # type: ignore[attr-defined]
+            way, settings.environment, header)
+        raise
+
+
+def verified(way, settings, terms, original, header, body):
+    """Verifies a message whose header is read.  Returns and raises as verify().
+
+    terms: Terms; original: its descriptor; header, body: of message.split()
+    """
     seconds = settings.seconds("DKTIMEOUT")
     large_files = settings.temporary_directory
-    original = spool.from_start(0, large_files)
-    header, body = message.split(message.chunks(original))
     if terms.dmarc:
         terms.client = known_client(way, settings, header)
     report, note = resident_report(settings["DKSERVER"], original, header, terms)
@@ -41,7 +57,7 @@ def verify(way, settings):
         code, why = queue.REJECTED, (REJECT.format(report.rejecting), NOTHING_PASSES)
     line = queue.log_line(way, code, report.words + note)
     if code != queue.ACCEPTED:
-        from . import origin      # imported here so that accepted mail does not pay for it
+        from . import origin
         end = "; " + origin.described(way, settings.environment, header)
         maillog.tell(line[:maillog.LONGEST - len(end)] + end)
         return queue.refuse(code, *why, settings)

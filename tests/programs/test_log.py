@@ -34,6 +34,37 @@ def test_no_key_no_line(log, tmp_path):
     assert lines(log, host) == []
 
 
+# author, envelope sender -> what is said of mail without a key
+KEYLESS = [
+    ("joe@a.example.com", "jane@example.net", "no key for a.example.com"),
+    ("joe@localhost", "jane@EXAMPLE.net", "no key for example.net"),
+    ("a@example.com, b@example.net", "x@example.org", "no key for example.org"),
+    ("joe@localhost", "jane@evil; host=x sender=<", "no domain that could have a key"),
+    ("joe@localhost", "", "no domain that could have a key"),
+]
+
+
+@pytest.mark.parametrize("author, sender, words", KEYLESS)
+def test_a_line_without_a_key_if_all_are_wanted(log, tmp_path, author, sender, words):
+    host = Host(tmp_path)
+    host.message.write_text(f"From: {author}\n\n")
+    host.environment.update(DKSIGN="/nonexistent/%/default", DKLOG="all")
+    deliver(host, sender)
+    assert lines(log, host) == [(INFO, f"not signed: {words}; host=example.net sender=<{sender}> "
+                                       f"recipient=<{recipient(host)}>")]
+
+
+def test_all_lines_are_no_second_line(log, tmp_path):
+    """Not for mail that is signed, or that has another line."""
+    host = Host(tmp_path)
+    whole(host)
+    host.environment["DKLOG"] = "all"
+    deliver(host)
+    host.message.write_bytes(b"From: joe@example.com\nrubbish\n\n\n")
+    deliver(host)
+    assert [line.partition(":")[0] for _, line in lines(log, host)] == ["signed", "warning"]
+
+
 def test_what_relays_will_change(log, tmp_path):
     host = Host(tmp_path)
     host.message.write_bytes(b"From: joe@example.com\n\n" + b"x" * 999 + b"\n")

@@ -134,8 +134,41 @@ def test_many_results_leave_room(host):
     assert len(outcome.log) == len("qmail-qfilter-verify: \n") + maillog.LONGEST
 
 
-def test_trouble_names_the_client(host):
-    host.environment["DKTIMEOUT"] = "soon"
+CLIENT = b"; client=192.0.2.7"
+WHOLE = CLIENT + b" sender=<alice@example.com> message-id=<id.1@example.com>"
+
+# setting -> the end of the line: what was known when the error was found
+TROUBLES = {
+    ("DKVERIFY", "DEL"): CLIENT, ("DKAUTHSERVID", "a b"): CLIENT,
+    ("DKTIMEOUT", "soon"): WHOLE, ("DNSCACHEIP", "localhost"): WHOLE,
+    ("DKQUEUE", "/nonexistent"): WHOLE,
+}
+
+
+@pytest.mark.parametrize("setting", TROUBLES, ids=lambda setting: setting[0])
+@pytest.mark.parametrize("dmarc", ["off", "refuse"])    # with it, the envelope is read before
+def test_trouble_of_ours_names_what_is_known(host, setting, dmarc):
+    host.environment.update([("DKVERIFY", "-"), ("DKDMARC", dmarc), setting])
     outcome = host.smtpd(WITH_ID)
-    assert outcome.code == 55
-    assert outcome.log.endswith(b"'soon' is not a number of seconds; client=192.0.2.7\n")
+    assert (outcome.code, outcome.queued) == (55, {})
+    end = TROUBLES[setting]
+    line = outcome.log.splitlines()[-1]
+    assert line.startswith(b"qmail-qfilter-verify: deferred: SettingTrouble: ")
+    assert line.endswith(end) and line.count(b"sender=") == end.count(b"sender=")
+
+
+def test_trouble_as_a_filter(host):
+    host.environment["DKTIMEOUT"] = "soon"
+    assert host.qfilter(WITH_ID).log.endswith(WHOLE + b"\n")
+
+
+def test_refused_by_the_policy_of_the_author(tmp_path):
+    zone = {verifying.NAME: [verifying.golden_rsa().record()],
+            "_dmarc.example.com": ["v=DMARC1; p=reject"], "example.com": ["v=spf1 -all"]}
+    host = queue_driver.Host(tmp_path)
+    with dns_server.DnsServer(zone) as dns:
+        host.environment.update(DKVERIFY="-", DKDMARC="refuse", DNSCACHEIP=dns.address)
+        outcome = host.smtpd(WITH_ID)
+    assert outcome.code == 31
+    assert b"; dmarc=fail from=example.com p=reject " in outcome.log
+    assert outcome.log.endswith(WHOLE + b"\n")
