@@ -87,8 +87,9 @@ def reports(options, host):
         from .reports import page
         names = host_names.names(page.addresses(seen), host.settings["DNSCACHEIP"], SECONDS)
     if options.html:
+        from . import web_page
         from .reports import page
-        page.write(options.html, page.page(opened, seen, found, names))
+        web_page.write(options.html, page.page(opened, seen, found, names))
     elif options.json:
         print(show.as_json(seen, found, names))
     else:

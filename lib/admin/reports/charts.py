@@ -1,42 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Draws the charts of the page as SVG, for the width of a phone.
+"""Draws the charts of the page as SVG, for the width of a phone."""
 
-The colours are classes, so that the page's style sheet chooses them.
-"""
-
-from html import escape
-
-from .show import WORDS, share
+from ..drawing import BAD, BAR, FAIR, GAP, GOOD, LINE, WIDTH, bar, cut, rectangle, svg, text
+from ..tables import share
+from .show import WORDS
 from .store import ALTERED, BROKEN, FORGED, FORWARDED, PASSING, UNSIGNED
 from .summary import date
 
-# Units of the drawing; on a phone, each is about a pixel.
-WIDTH = 360
-HEIGHT = 120            # of the columns
+HEIGHT = 120            # of the columns, in units of the drawing
 AXIS = 46               # left of them, for the scale
-LINE = 16               # of text
-BAR = 8                 # height of a bar
-GAP = 10                # below it
 MOST_COLUMNS = 92       # each of several days, if there are more
 
-GOOD, FAIR, BAD = "good", "fair", "bad"     # classes: by DKIM, by SPF only, neither
+# By DKIM, by SPF only, by neither.
 COLOURS = {PASSING: GOOD, FORWARDED: GOOD, UNSIGNED: FAIR, BROKEN: FAIR, ALTERED: BAD, FORGED: BAD}
-
-
-def svg(height, title, parts):
-    """Returns a drawing (str).  title: its content, for those who can't see it"""
-    return (f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
-            + "".join(parts) + "</svg>")
-
-
-def rectangle(colour, x, y, width, height, title=""):
-    said = f"<title>{escape(title)}</title>" if title else ""
-    return (f'<rect class="{colour}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" '
-            f'height="{height:.1f}">{said}</rect>')
-
-
-def text(x, y, content, anchor="start"):
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
 
 
 def columns(daily, since, until):
@@ -111,19 +87,10 @@ def receivers(signatures):
                   text(WIDTH, y + LINE - 4,
                        f"{share(passed, one.messages)} of {one.messages:,}", "end")]
         y += LINE
-        at = 0.0
-        for colour, messages in ((GOOD, passed), (FAIR, one.beside),
-                                 (BAD, one.failed - one.beside)):
-            width = WIDTH * messages / one.messages
-            if messages:
-                parts.append(rectangle(colour, at, y, width, BAR))
-            at += width
+        parts += bar(y, [(GOOD, passed), (FAIR, one.beside), (BAD, one.failed - one.beside)],
+                     one.messages)
         y += BAR + GAP
     return svg(max(y, 1), "signatures that passed, of each selector at each receiver", parts)
-
-
-def cut(content, most=36):
-    return content if len(content) <= most else content[:most - 3] + "..."
 
 
 def short(number):

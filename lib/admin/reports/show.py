@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Shows reports as a table for a terminal, and as JSON."""
 
-from ..findings import as_line, counted, visible
+from ..findings import as_line, counted
+from ..tables import cut, rest, share
 from .store import ALTERED, BROKEN, FORGED, FORWARDED, PASSING, UNSIGNED
 from .summary import date
 
@@ -48,13 +49,6 @@ def domain_lines(summary, most):
     return lines + rest(summary.domains[most:])
 
 
-def share(part, whole):
-    """Returns a part of a whole in percent, as in "98.1 %"; 100.0 and 0.0 only if it is so."""
-    if part in (0, whole):
-        return "-" if not part else "100 %"
-    return f"{min(max(100 * part / whole, 0.1), 99.9):.1f} %"
-
-
 def failed_lines(summary, most):
     """Returns the lines on signatures that failed, of each selector at each receiver."""
     failed = sorted((one for domain in summary.domains for one in domain.signatures if one.failed),
@@ -80,17 +74,6 @@ def sender_lines(summary, names):
     if summary.unlisted > 0:
         lines.append(f"{'others':<{WIDTH}}{summary.unlisted:>10,}")
     return lines
-
-
-def rest(left):
-    """Returns a line on what is left out, in a list, [] if nothing is."""
-    return [f"and {len(left):,} more"] if left else []
-
-
-def cut(text, width):
-    """Returns printable text, filled or cut to a column's width."""
-    text = visible(text)
-    return f"{text:<{width}}" if len(text) < width else text[:width - 4] + "... "
 
 
 def as_json(summary, findings, names):

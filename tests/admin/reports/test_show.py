@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from lib.admin.reports.show import cut, share
+from lib.admin.tables import cut, share
 from tests.support import aggregate_reports
 from tests.support.administrator import admin       # noqa: F401
 from tests.support.aggregate_reports import BEGIN, DAY, record, report
