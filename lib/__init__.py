@@ -30,8 +30,8 @@ __version__ = "0.1"
 
 DIRECTORY = __path__[0]
 PACKAGES = {"lib." + wing for wing in (
-    "admin", "admin.publishing", "admin.reports", "crypto", "lookup", "mail", "qmail",
-    "rspawn", "signing", "verifyd", "verifying")}
+    "admin", "admin.log", "admin.publishing", "admin.reports", "crypto", "lookup", "mail",
+    "qmail", "rspawn", "signing", "verifyd", "verifying")}
 
 
 class Modules:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """qmail-dk, the administrator's command: keys, their records, and what is wrong.
 
-Run as a script by the launcher.  The verbs are in lib/admin: verbs.py, key_verbs.py and
-reflect.py.
+Run as a script by the launcher.  The verbs are in lib/admin: verbs.py, key_verbs.py,
+report_verbs.py, log_verb.py and reflect.py.
 """
 
 import argparse
@@ -15,7 +15,7 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lib import __version__
-from lib.admin import report_verbs
+from lib.admin import log_verb, report_verbs
 from lib.admin.host import this_host
 from lib.admin.reflect import reflect
 from lib.errors import RequestTrouble, Trouble
@@ -23,6 +23,9 @@ from lib.errors import RequestTrouble, Trouble
 # Exit codes besides those of the verbs: qmail's own for "wrong" and "try again".
 MISUSED = 100
 TROUBLE = 111
+
+# Verbs that need few modules, as arguments.
+LIGHT = ["reports"], ["reports add"], ["log"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,11 +42,11 @@ def seconds(text):
     return int(text)
 
 
-def parser(only_reports=False):
+def parser(only_light=False):
     """Returns the argument parser with all verbs.
 
-    only_reports: whether it needs only the verbs about reports: then the modules of the
-    others, which take as long as these, are not imported
+    only_light: whether it needs only the verbs about reports and logs: then the modules of
+    the others, which take as long as these, are not imported
     """
     top = Parser(prog="qmail-dk", description=__doc__.partition("\n")[0], allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"qmail-dk {__version__}")
@@ -57,11 +60,12 @@ def parser(only_reports=False):
         added.set_defaults(verb=function)
         return added
 
-    def report_verbs_with_options():
+    def light_verbs_with_options():
         report_options(verb(report_verbs.reports), verb(report_verbs.reports_add))
+        log_options(verb(log_verb.log))
 
-    if only_reports:
-        report_verbs_with_options()
+    if only_light:
+        light_verbs_with_options()
         return top
     from lib.admin import check_keys, key_places, key_verbs, records, verbs
 
@@ -127,8 +131,20 @@ def parser(only_reports=False):
     explaining = verb(verbs.why)
     explaining.add_argument("subject", metavar="domain|address|file", help="- is standard input")
     explaining.add_argument("--sender", default="", help="envelope sender")
-    report_verbs_with_options()
+    light_verbs_with_options()
     return top
+
+
+def log_options(added):
+    """Adds its options to the parser of log."""
+    added.add_argument("paths", nargs="*", metavar="file",
+                       help="of syslog, or directory of multilog; - is standard input; default: "
+                       "those in the usual places")
+    added.add_argument("--since", metavar="TIME",
+                       help="a date or time, or hours or days as 24h, 7d")
+    form = added.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument("--html", metavar="FILE", help="write a page with charts")
 
 
 def report_options(showing, adding):
@@ -165,7 +181,7 @@ def main(arguments):
         arguments = ["--help"]
     elif arguments[:2] == ["reports", "add"]:       # a verb of two words
         arguments = ["reports add", *arguments[2:]]
-    options = parser(arguments[:1] in (["reports"], ["reports add"])).parse_args(arguments)
+    options = parser(arguments[:1] in LIGHT).parse_args(arguments)
     try:
         code = options.verb(options, this_host())
         sys.stdout.flush()

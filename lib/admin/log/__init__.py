@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Our programs' lines in the log: found, counted and shown."""
