@@ -25,7 +25,8 @@ HEAD = (rb"[A-Z][a-z][a-z] [ \d]\d [\d:]{8}" + HOST + rb"(?: [a-z\d]+\.[a-z]+)?"
 
 # What follows the program's name: its process, or nothing, or the fields of RFC 5424.
 MARK = (rb"(?:\[\d{1,10}\]: |: "
-        rb"| (?:\d{1,10}|-) [^ \n]{1,32} (?:-|\[[^\n]*?\]) (?:\xef\xbb\xbf)? ?)")
+        rb"| (?:\d{1,10}|-) [^ \n]{1,32} (?:-|(?:\[(?:[^\]\\\n]|\\.)*\])+) "
+        rb"(?:\xef\xbb\xbf)? ?)")
 
 SIGNER, RESIDENT_SIGNER, VERIFIER, RESIDENT_VERIFIER = PROGRAMS = (
     b"remote-dk", b"rspawn", b"qfilter-verify", b"dk-verifyd")

@@ -1,51 +1,17 @@
 # SPDX-License-Identifier: MIT
 """qmail-dk reports --html: a page that needs nothing else, in a real browser."""
 
-import html
-import html.parser
-import json
-import re
 import xml.etree.ElementTree
 
 import pytest
 
 from lib.admin.reports import charts, summary
-from tests.support import aggregate_reports, chromium
+from tests.support import aggregate_reports, web_pages
 from tests.support.administrator import admin       # noqa: F401
 from tests.support.aggregate_reports import BEGIN, DAY, record, report
+from tests.support.web_pages import PHONE, Resources, assert_needs_nothing_else
 
-PHONE = 360             # CSS pixels, of a small one
 ORGANIZATION = "&quot;A&quot; &amp; B' onload=alert(1)"
-
-# A page that shows the page in a frame of a width, and writes down what is seen there.
-FRAME = """<iframe src="page.html" width="{width}" height="800" style="border: 0"></iframe>
-<script>
-const frame = document.querySelector("iframe");
-frame.onload = () => {{
-    const page = frame.contentDocument, all = (what) => [...page.querySelectorAll(what)];
-    const box = (element) => element.getBoundingClientRect();
-    const size = (element) => parseFloat(frame.contentWindow.getComputedStyle(element).fontSize)
-        * (element.ownerSVGElement ? box(element.ownerSVGElement).width / 360 : 1);
-    document.body.append("seen:" + JSON.stringify({{
-        width: page.documentElement.scrollWidth,
-        bars: all("svg rect").filter((bar) => box(bar).width && box(bar).height).length,
-        smallest: Math.min(...all("svg text, p, li, td, th").map(size)),
-        outside: all("svg text").filter((text) =>
-            box(text).right > box(text.ownerSVGElement).right + 1 || box(text).left < 0).map(
-            (text) => text.textContent),
-        colours: new Set(all("svg rect").map((bar) =>
-            frame.contentWindow.getComputedStyle(bar).fill)).size,
-        overlapping: all("svg").flatMap((drawing) => {{
-            const texts = [...drawing.querySelectorAll("text")];
-            return texts.filter((one, number) => texts.slice(number + 1).some((other) =>
-                box(one).left < box(other).right && box(other).left < box(one).right
-                && box(one).top < box(other).bottom - 4
-                && box(other).top < box(one).bottom - 4)).map((one) => one.textContent);
-        }}),
-        attributes: all("*").flatMap((element) => element.getAttributeNames()).filter(
-            (name) => name.startsWith("on"))}}));
-}};
-</script>"""
 
 
 @pytest.fixture
@@ -69,29 +35,8 @@ def reports(admin):
     return reports
 
 
-class Resources(html.parser.HTMLParser):
-    """Collects what a page would load, and all of its text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.resources, self.elements, self.texts = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, name, attributes):
-        self.elements.append(name)
-        self.resources += [value for key, value in attributes
-                           if key in ("src", "href", "srcset", "data", "action", "xlink:href")]
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
 def test_needs_nothing_else(reports):
-    text = reports.page.read_text()
-    found = Resources(text)
-    assert found.resources == [] and "script" not in found.elements and "link" not in found.elements
-    assert not re.search(r"url\(|@import|https?://", text)
-    assert "default-src 'none'" in text
+    assert_needs_nothing_else(reports.page.read_text())
 
 
 def test_has_what_the_table_has(reports):
@@ -132,10 +77,7 @@ def test_long_times_are_drawn_in_few_columns():
 @pytest.mark.parametrize("width", [PHONE, 1200])
 def test_in_a_browser(reports, width):
     """It fits a phone's width; all text can be read; nothing that a receiver said is a script."""
-    frame = reports.page.with_name("frame.html")
-    frame.write_text(FRAME.format(width=width))
-    said = chromium.document(reports.admin.directory, frame)
-    seen = json.loads(html.unescape(re.search(r"seen:(\{.*?\})</body>", said)[1]))
+    seen = web_pages.seen(reports.admin.directory, reports.page, width)
     assert seen["width"] <= width
     assert seen["smallest"] >= 10.5
     assert (seen["outside"], seen["overlapping"], seen["attributes"]) == ([], [], [])
