@@ -24,6 +24,7 @@ SIGNED_BY = {SIGNER: ONE_SHOT, RESIDENT_SIGNER: BY_RESIDENT}
 
 NAME = r"([a-z0-9_.-]{1,253})"
 SIGNATURE = re.compile(rf"(dkim|domainkeys) d={NAME} s={NAME} a=(?:rsa|ed25519)-sha(?:1|256)")
+CUT_VERDICT = re.compile(r"qp \d{1,10} (?=[a-z]+: )")
 VERDICT = re.compile(r"(accepted|rejected|deferred): ([a-z ]{1,20} \([A-K]\))")
 OWNER = r"([A-Za-z0-9_.-]{0,253})"
 REASON = r"(?: \((.*?)\))?"
@@ -173,19 +174,17 @@ def count_resident(sums, text, number):
 
 
 def count_verifier(sums, text, number):
-    """Counts another text of the verifier: an error of ours, or a line that is cut."""
-    text, origin, _ = text.partition("; client=")
-    if not origin:
-        raise NotOurs
-    if text.startswith("deferred: "):
-        reason = text.removeprefix("deferred: ").partition("; remedy: ")[0]
+    """Counts another text of the verifier: an error of ours, or one of which results are cut."""
+    said, origin, _ = text.partition("; client=")
+    verdict = CUT_VERDICT.match(said)
+    if origin and said.startswith("deferred: "):
+        reason = said.removeprefix("deferred: ").partition("; remedy: ")[0]
         sums.verdicts.add(("deferred", "an error here"), [number])
         sums.deferred.add((IN, reason[:LONGEST_REASON]), [number])
-        return
-    verdict = re.match(r"qp \d{1,10} ", text)
-    if not verdict:
+    elif verdict and is_cut(text):
+        count_verified(sums, said[verdict.end():], None, number)
+    else:
         raise NotOurs
-    count_verified(sums, text[verdict.end():], None, number)
 
 
 def count_verified(sums, text, note, number):
@@ -201,7 +200,7 @@ def count_verified(sums, text, note, number):
         part = (RESULT.match(text, at) or DMARC.match(text, at) or SPF.match(text, at)
                 or OTHER.match(text, at))
         if not part:
-            if note is None or is_cut(text):
+            if note is None:
                 break
             raise NotOurs
         if part.re is not OTHER:
