@@ -8,6 +8,9 @@ from checking import CHECKED, LATENCY, WITHOUT_TRIALS
 from checking import MANY as MANY_DOMAINS
 from checking import title as checking_title
 from deliveries import DISTINCT, RESIDENT, SAME, STOCK, name_of
+from logs import MEGABYTES, OURS, SINCE
+from logs import PEER as MAWK
+from logs import title as logs_title
 from programs import BARE
 from reports import ADDED, MANY, PEER, SHOWN
 from reports import title as reports_title
@@ -53,14 +56,15 @@ def memory(key):
     return lambda results: results[key].memory
 
 
-def all_targets(large, records=MANY, domains=MANY_DOMAINS):
+def all_targets(large, records=MANY, domains=MANY_DOMAINS, megabytes=MEGABYTES):
     """Returns all Targets, a list.
 
     large: the title of large messages; records: number of those of DMARC reports
-    domains: number of those that are checked
+    domains: number of those that are checked; megabytes: of the log
     """
     return [*for_signing(f"signing, {large}"), *for_verifying(f"verifying, {large}"),
-            *for_deliveries(), *for_reports(reports_title(records)), *for_checking(domains)]
+            *for_deliveries(), *for_reports(reports_title(records)), *for_checking(domains),
+            *for_logs(logs_title(megabytes))]
 
 
 def for_signing(large):
@@ -141,4 +145,12 @@ def for_checking(domains):
         Target(title, CHECKED, "<=", 200, "x an answer's latency",
                lambda results: results[title, CHECKED].latency / (LATENCY * 1000)),
         Target(title, CHECKED, "<=", 0.1, "x signer and verifier, for each trial", trial),
+    ]
+
+
+def for_logs(title):
+    return [
+        *(Target(title, row, "<=", 5, "x mawk", ratio("cpu", (title, row), (title, MAWK)))
+          for row in (OURS, SINCE)),
+        Target(title, OURS, "<=", 64, "MiB", memory((title, OURS))),
     ]

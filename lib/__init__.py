@@ -5,7 +5,7 @@
              qmail_dk, qmail_rspawn, qmail_dk_verifyd
   wings      signing, verifying, rspawn, verifyd, admin: one for each door; admin has
              rooms of its own: admin.publishing (records that get into the DNS by a
-             program) and admin.reports (DMARC)
+             program), admin.reports (DMARC) and admin.log
   shared     mail, crypto, lookup, qmail
   ground     errors, settings, process, maillog, packages, c_library, growth
 

@@ -17,8 +17,9 @@ RECORDS = 200           # of DMARC reports
 REPORTS = f"reports, {RECORDS} records"
 DOMAINS = 20
 CHECKING = f"checking, {DOMAINS} domains, answers after 50 ms"
+LOG = "log, 5 MB"
 TITLES = [f"{verb}, {size}" for size in SIZES
-          for verb in ("signing", "verifying", "delivering")] + [REPORTS, CHECKING]
+          for verb in ("signing", "verifying", "delivering")] + [REPORTS, CHECKING, LOG]
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +60,24 @@ def test_says_where_the_figures_come_from(run):
 def test_prints_a_row_for_each_program(run):
     found = sections(run[0])
     assert list(found) == TITLES
-    for title in TITLES[:-2:3]:
+    for title in TITLES[:-3:3]:
         assert found[title]["signer"]
         assert {"Mail::DKIM", "dkim.sign(), DKIM only",
                 "opendkim-testmsg, rsa-sha1"} < found[title].keys()
     assert found["signing, small"]["signer, no key"]
     assert found["signing, small"]["bare interpreter, -IS -c pass"]
-    for title in TITLES[1:-2:3]:
+    for title in TITLES[1:-3:3]:
         assert {"verifier", "Mail::DKIM", "dkimverify, DKIM only"} < found[title].keys()
     assert found["verifying, small"]["verifier, DKVERIFY unset"]
     assert found[REPORTS] == {"reports add": True, "reports": True, "reports --html": True,
                               "parsedmarc, silent": bool(shutil.which("parsedmarc"))}
     assert found[CHECKING] == dict.fromkeys(("check", "check, no trials"), not os.getuid())
+    assert found[LOG] == {"log": True, "log --since": True,
+                          "mawk, only counts what is signed": bool(shutil.which("mawk"))}
 
 
 def test_delivers_where_it_can(run):
-    for title in TITLES[2:-2:3]:
+    for title in TITLES[2:-3:3]:
         assert sections(run[0])[title] == dict.fromkeys(
             (f"{way}, {kind}" for kind in ("a message each", "one message to all")
              for way in ("stock", "one-shot", "resident")), bool(rspawn_driver.original()))
@@ -83,7 +86,7 @@ def test_delivers_where_it_can(run):
 def test_gives_a_verdict_for_each_target_whose_rows_have_figures(run, targets):
     table = sections(run[0])
     having = [f"{target.bound} {target.limit:g} {target.unit}: "
-              for target in targets.all_targets("2 MB", RECORDS, DOMAINS)
+              for target in targets.all_targets("2 MB", RECORDS, DOMAINS, 5)
               if table[target.section].get(target.row)]
     verdicts = [line for line in run[0] if line.endswith((", met", ", NOT MET"))]
     assert len(having) >= 8 and len(verdicts) <= len(having)

@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 
 from lib import crypto, growth, settings
+from lib.admin.log import lines, sums
 from lib.admin.reports import bounds
 from lib.errors import KeyTrouble
 from lib.lookup import cache, resolver, wire_format
@@ -43,6 +44,8 @@ FIGURES = {
         "48 MiB": (bounds.LARGEST_INPUT, 48 << 20), "100 parts": (bounds.MOST_PARTS, 100),
         "64 MiB": (bounds.LARGEST_XML, 64 << 20), "100,000": (bounds.MOST_RECORDS, 100_000),
         "4,000,000": (bounds.MOST_ELEMENTS, 4_000_000)},
+    "a log that is read": {"16384 bytes": (lines.LONGEST, 16384),
+                           "4000 names": (2 * sums.MOST, 4000)},
     "key files": {"64 KB": (key_files.LONGEST_KEY_FILE, 65536),
                   "8 links": (key_files.MOST_LINKS, 8)},
 }
