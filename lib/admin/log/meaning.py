@@ -213,7 +213,7 @@ def count_verified(sums, text, note, number):
 
 def count_results(sums, results, is_rejected, number):
     """Counts results by domain.  results: list of matches of RESULT, SPF and DMARC"""
-    best, forged = {}, {}       # domain: column of Sums.domains; set of columns of Sums.forged
+    best, forged = {}, {}       # {domain: column of Sums.domains}, {domain: set of what fails}
     for part in results:
         kind, status, domain = part[1], part[2], part[3].lower()
         if status == "temperror":
@@ -222,14 +222,14 @@ def count_results(sums, results, is_rejected, number):
         if part.re is RESULT and domain:
             best[domain] = min(best.get(domain, 3), COLUMNS.get(status, 3), key=RANK.index)
         elif kind == "dmarc" and status == "fail":
-            forged.setdefault(domain, set()).add(0)
+            forged.setdefault(domain, set()).add(kind)
     for domain, column in best.items():
         sums.domains.add(domain, [number * (column == each) for each in range(4)])
         if column == COLUMNS["fail"]:
-            forged.setdefault(domain, set()).add(1)
-    for domain, columns in forged.items():
-        sums.forged.add(domain, [number * (0 in columns), number * (1 in columns),
-                                 number * is_rejected])
+            forged.setdefault(domain, set()).add("signature")
+    for domain, failing in forged.items():
+        sums.forged.add(domain, [number, number * ("dmarc" in failing),
+                                 number * ("signature" in failing), number * is_rejected])
 
 
 RANK = [0, 2, 1, 3]     # columns of Sums.domains, the best first

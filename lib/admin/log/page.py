@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Shows what a log says as a page of HTML with bars."""
 
+from collections.abc import Callable
 from html import escape
 
 from ..drawing import BAD, BAR, FAIR, GAP, GOOD, LINE, WIDTH, bar, cut, svg, text
@@ -11,24 +12,34 @@ from .show import PARTS, dropped, heading
 TITLE = "Signed and verified mail"
 MOST = 25               # rows of a part
 
-# Parts that are drawn -> the colour of each column; None for one that is not.
-COLOURS = {"keys": (GOOD, None, None), "domains": (GOOD, BAD, FAIR, FAIR),
-           "forged": (BAD, FAIR, None)}
-LEGENDS = {"domains": {GOOD: "pass", BAD: "fail", FAIR: "no answer, or not accepted"},
-           "forged": {BAD: "fails by DMARC", FAIR: "has a signature that fails"}}
+# Parts that are drawn -> a function of a row's numbers that returns the parts of its bar.
+BARS: "dict[str, Callable[..., list]]" = {
+    "keys": lambda messages, dkim, domainkeys: [(GOOD, messages)],
+    "domains": lambda passed, failed, undecided, other: [(GOOD, passed), (FAIR, undecided + other),
+                                                         (BAD, failed)],
+    "forged": lambda messages, dmarc, signature, refused: [(BAD, dmarc), (FAIR, messages - dmarc)]}
+LEGENDS = {"domains": {GOOD: "pass", FAIR: "no answer, or not accepted", BAD: "fail"},
+           "forged": {BAD: "fail by DMARC", FAIR: "only by a signature"}}
 
 
 def page(read):
     """Returns the page (str).  read: reading.Reading"""
-    parts = [f"<p>{escape(line)}.</p>\n" for line in heading(read)]
+    parts = [paragraph(line) for line in heading(read)]
     for part in PARTS:
         sums = getattr(read.sums, part.name)
         if sums.rows:
-            parts += [f"<h2>{escape(part.title[:1].upper() + part.title[1:])}</h2>\n",
-                      *(drawn if part.name in COLOURS else listed)(part, sums),
-                      more(len(sums.rows) - MOST),
-                      *(f"<p>{escape(line)}.</p>\n" for line in dropped(sums))]
+            parts += [f"<h2>{escape(capital(part.title))}</h2>\n",
+                      *(drawn if part.name in BARS else listed)(part, sums),
+                      more(len(sums.rows) - MOST), *map(paragraph, dropped(sums))]
     return whole(TITLE, parts)
+
+
+def paragraph(line):
+    return f"<p>{escape(capital(line))}.</p>\n"
+
+
+def capital(text):
+    return text[:1].upper() + text[1:]
 
 
 def words(key):
@@ -38,7 +49,8 @@ def words(key):
 
 def listed(part, sums):
     """Yields the table of a part."""
-    yield ("<table>\n<tr><th>" + escape(part.keys[-1]) + "</th>"
+    name = part.keys[-1] if part.keys[-1] == "reason" else part.keys[0]
+    yield (f"<table>\n<tr><th>{name}</th>"
            + "".join(f"<th>{column}</th>" for column in sums.columns) + "</tr>\n")
     for key, numbers in sums.ranked()[:MOST]:
         yield (f"<tr><td>{escape(words(key))}</td>"
@@ -48,8 +60,7 @@ def listed(part, sums):
 
 def drawn(part, sums):
     """Yields the chart of a part."""
-    rows = [(key, [(colour, number) for colour, number in zip(COLOURS[part.name], numbers)
-                   if colour]) for key, numbers in sums.ranked()[:MOST]]
+    rows = [(key, BARS[part.name](*numbers)) for key, numbers in sums.ranked()[:MOST]]
     longest = max([1] + [sum(number for _, number in bars) for _, bars in rows])
     parts, y = [], 0
     for key, bars in rows:

@@ -69,7 +69,7 @@ class Sums:
         self.remarks = Table("messages")
         self.verdicts = Table("messages")
         self.domains = Table("pass", "fail", "temperror", "other")
-        self.forged = Table("dmarc", "signature", "refused")
+        self.forged = Table("messages", "dmarc", "signature", "refused")
         self.undecided = Table("messages")
         self.verified_by = Table("messages")
         self.events = Table("times")

@@ -69,12 +69,12 @@ LINES = {
     "refused": ([VERIFIER + BAD.format("rejected") + "dns 0.001 s" + FROM,
                  VERIFIER + BAD.format("deferred") + "dns 0.001 s; resident" + FROM], {
         "verdicts": {("rejected", "bad (B)"): [1], ("deferred", "bad (B)"): [1]},
-        "domains": {"example.org": [0, 2, 0, 0]}, "forged": {"example.org": [0, 2, 1]},
+        "domains": {"example.org": [0, 2, 0, 0]}, "forged": {"example.org": [2, 0, 2, 1]},
         "verified_by": {ALONE: [1], BY_VERIFYD: [1]}}),
     "a forgery": ([VERIFIER + "qp 1 rejected: no signature (C); spf=fail mailfrom=b.example (no); "
                    "dmarc=fail from=a.example p=reject (neither DKIM nor SPF passes); dns 0.001 s"
                    + FROM], {
-        "verdicts": {("rejected", "no signature (C)"): [1]}, "forged": {"a.example": [1, 0, 1]},
+        "verdicts": {("rejected", "no signature (C)"): [1]}, "forged": {"a.example": [1, 1, 0, 1]},
         "verified_by": {ALONE: [1]}}),
     "no forgery": ([VERIFIER + "qp 1 accepted: good (A); dkim=pass d=a.example s=s; domainkeys=fail"
                     " d=a.example s=s (wrong); dkim=policy d=b.example s=s (the key has only 512 "
@@ -150,8 +150,8 @@ results of signatures                          pass       fail  temperror      o
 example.com                                       1          0          0          0
 example.org                                       0          1          0          0
 
-forged, or changed on the way                 dmarc  signature    refused
-example.org                                       0          1          1
+forged, or changed on the way              messages      dmarc  signature    refused
+example.org                                       1          0          1          1
 
 verified by                                messages
 the verifier itself                               2

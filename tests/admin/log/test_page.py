@@ -47,7 +47,7 @@ def test_has_what_the_table_has(log):
     text = " ".join(" ".join(Resources(log.page.read_text()).texts).split())
     said = log.admin.succeed("log", log.path)
     for line in said.splitlines()[:3]:
-        assert line in text
+        assert line[1:] in text
     for words in (SCRIPT, "d0.example s2026a", "b.example: no key", "f1.example",
                   "t.example: dkim: timeout", "the resident verifier", "and 16 more"):
         assert words in text
