@@ -9,7 +9,7 @@ import re
 
 from ... import maillog
 from ...mail import address
-from .lines import RESIDENT_SIGNER, RESIDENT_VERIFIER, SIGNER, VERIFIER
+from .lines import RESIDENT_SIGNER, RESIDENT_VERIFIER, SIGNER, VERIFIER, rows
 from .sums import Sums
 
 LONGEST_REASON = 200    # characters
@@ -50,6 +50,7 @@ UNSIGNED = [(re.compile(expression), reason) for expression, reason in (
      "not all readers find one author in From:"),
     (r"warning: sent unsigned: (?P<reason>.*), so verifiers would not agree on it", ""),
     (r"warning: sent unsigned \(DKONERROR\): (?P<reason>.*)", "DKONERROR: "))]
+REMARKS = "warning: ", "no DomainKeys signature, "
 WAITS = re.compile(r"warning: (?:deferred|bounced): (.*)")
 LINE_NUMBER = re.compile(r"line \d+")
 
@@ -63,6 +64,8 @@ EVENTS = [(re.compile(expression), event) for expression, event in (
     (r"ended by a signal", "ended by a signal"),
     (r"worker \d+ was killed by signal \d+", "a worker was killed"),
     (r"worker \d+ failed", "a worker failed"), (r"worker \d+: .*", None))]
+# As rsyslog writes equal lines, if it is told to, as on Ubuntu.
+REPEATED = re.compile(rb"message repeated (\d{1,6}) times: \[ ((?!message).*)\]")
 NO_RESULT = re.compile(r"no answer: (?:[a-z0-9_.-]+: )?(.*); \d+\.\d{3} s")
 TRIAL = "trial: "
 
@@ -74,6 +77,11 @@ class NotOurs(Exception):
 def count(sums: Sums, row: tuple, number: int) -> None:
     """Counts lines.  row: what they have in common, as in lines.rows(), but the time"""
     program, signed, verified, note, other = row
+    repeated = REPEATED.fullmatch(other)
+    if repeated:
+        for _, *same in rows(b"\nqmail-%b: %b\n" % (program, repeated[2])):
+            count(sums, tuple(same), number * int(repeated[1]))
+        return
     try:
         text = readable(signed or verified or other)
         if program in SIGNED_BY and not verified:
@@ -147,6 +155,8 @@ def count_unsigned(sums, text, number):
                 raise NotOurs
             sums.unsigned.add((domain, reason), [number])
             return
+    if not text.startswith(REMARKS):
+        raise NotOurs
     remark = text.removeprefix("warning: ").partition("; remedy: ")[0]
     sums.remarks.add(remark[:LONGEST_REASON], [number])
 

@@ -99,6 +99,11 @@ LINES = {
                        for end in (FROM, "; client=unknown")], {
         "verdicts": {("deferred", "an error here"): [2]},
         "deferred": {("incoming", "SettingTrouble: unable to run /q; see"): [2]}}),
+    "repeated, as rsyslog says it": (
+        [RESIDENT + "message repeated 3 times: [ " + SIGNED + "]",
+         RESIDENT + "message repeated 2 times: [ warning: deferred: OSError: no]"], {
+        "keys": {("example.com", "s1"): [3, 3, 3]}, "signed_by": {BY_RSPAWN: [3]},
+        "deferred": {("outgoing", "OSError: no"): [2]}}),
     "through syslog": (["qmail-qfilter-verify[12]: " + VERIFIED], {
         "verdicts": {("accepted", "good (A)"): [1]}, "domains": {"example.com": [1, 0, 0, 0]},
         "verified_by": {ALONE: [1]}}),

@@ -36,6 +36,7 @@ BROKEN = {
     "a domain without a key, that is none": "not signed: no key for a_b.example" + TO.strip(),
     "words of the verifier": VERIFIED,
     "words of nobody": "whatever",
+    "repeated again and again": "message repeated 9 times: [ " * 500 + SIGNED + "]" * 500,
     "an event that is none": "started: signs for many",
 }
 
