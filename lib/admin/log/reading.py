@@ -61,10 +61,13 @@ class Reading:
             return []
         if hours == {1}:
             return [(b" ", *row[1:]) for row in found]
-        kept, known = [], {}        # {minute: whether it is recent}
+        kept, known = [], {}        # {head, without seconds if it can be: whether it is recent}
         for row in found:
             head = row[0]
-            minute = head[:16] + (head[26:] if head[26:27] in SIGNS else head[19:])
+            minute = head
+            if head[10:11] == b"T":
+                has_zone = head[19:20] == b"." and head[26:27] in SIGNS
+                minute = head[:16] + head[26 if has_zone else 19:]
             is_recent = known.get(minute)
             if is_recent is None:
                 seconds = clock.seconds(time_in(head))

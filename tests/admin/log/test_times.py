@@ -128,13 +128,19 @@ def test_the_clock_is_put_back(log):
     moments.insert(30, begin)
     berlin = [datetime.timezone(datetime.timedelta(hours=1 + (moment < datetime.datetime(
         2026, 10, 25, 1, tzinfo=datetime.timezone.utc)))) for moment in moments]
-    log.write(*[f"{moment.astimezone(zone).isoformat(timespec=spec)} mail {SYSLOG}"
+    log.write(*[f"{moment.astimezone(zone).isoformat(timespec=spec)} Zeus {SYSLOG}"
                 for moment, zone in zip(moments, berlin)
-                for spec in ("seconds", "microseconds")], head="")
+                for spec in ("seconds", "milliseconds", "microseconds")],
+              *[f"<22>1 {moment.strftime('%Y-%m-%dT%H:%M:%SZ')} mail {SYSLOG}"
+                for moment in moments],
+              *[f"@{int(moment.timestamp()) + times.TAI64:016x}00000000 " + MULTILOG
+                for moment in moments], head="")
     for minutes in (0, 29, 30, 89, 90, 119):
         since = begin + datetime.timedelta(minutes=minutes)
-        found = log.sums(log.path, "--since", since.isoformat())["keys"]["rows"][0]["messages"]
-        assert found == 2 * sum(moment >= since for moment in moments)
+        found = log.sums(log.path, "--since", since.isoformat())
+        recent = sum(moment >= since for moment in moments)
+        assert found["keys"]["rows"][0]["messages"] == 4 * recent
+        assert found["verdicts"]["rows"][0]["messages"] == recent
 
 
 def test_the_beginning_of_a_time_says_enough(berlin):
