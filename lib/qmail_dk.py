@@ -142,6 +142,8 @@ def log_options(added):
                        "those in the usual places")
     added.add_argument("--since", metavar="TIME",
                        help="a date or time, or hours or days as 24h, 7d")
+    added.add_argument("--names", action="store_true",
+                       help="look up the name servers of domains without an answer")
     form = added.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true")
     form.add_argument("--html", metavar="FILE", help="write a page with charts")

@@ -8,6 +8,7 @@ from .findings import visible
 
 LINES = 12              # of each part of the table
 LINES_OF_JSON = 1000
+SECONDS = 20            # for the names of name servers
 
 
 def log(options, host):
@@ -27,6 +28,9 @@ def log(options, host):
     code = read_all(read, paths, sources)
     if not read.names:
         return code
+    if options.names:
+        from .log import servers
+        read.sums.servers = servers.count(read.sums.undecided, host.settings["DNSCACHEIP"], SECONDS)
     if options.html:
         from . import web_page
         web_page.write(options.html, page.page(read))

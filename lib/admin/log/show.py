@@ -34,6 +34,7 @@ PARTS = (
     Part("domains", "results of signatures", ("domain",)),
     Part("forged", "forged, or changed on the way", ("domain",)),
     Part("undecided", "not decided, for want of an answer of the DNS", ("domain", "reason")),
+    Part("servers", "not decided, by name server", ("server",)),
     Part("verified_by", "verified by", ("program",)),
     Part("events", "resident programs", ("program", "event")))
 

@@ -56,6 +56,7 @@ class Sums:
     deferred: by (direction, reason), deliveries that wait; remarks: by text, signed messages
     verdicts: by (verdict, word), messages; domains: by domain in a signature, messages by the
     best result of its signatures; forged: by domain, messages; undecided: by (domain, reason)
+    servers: by name server, messages that its domains let undecided; empty unless asked for
     verified_by: by words; events: by (program, text), what happened to resident programs
     untimed, broken: numbers of lines without a time that can be read, and of lines of ours
     that are not whole or not in their grammar, which are not counted
@@ -71,6 +72,7 @@ class Sums:
         self.domains = Table("pass", "fail", "temperror", "other")
         self.forged = Table("messages", "dmarc", "signature", "refused")
         self.undecided = Table("messages")
+        self.servers = Table("messages", "domains")
         self.verified_by = Table("messages")
         self.events = Table("times")
         self.untimed = self.broken = 0
