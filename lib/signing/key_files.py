@@ -98,14 +98,14 @@ def key_files(domain, patterns, consulted=not_noted):
 def look_up(path, consulted):
     """Returns (selector, path of the file, (its bytes, its mode) or None).  Raises KeyTrouble.
 
-    If the file has become a link between resolve() and read(), the name now stands
-    for another key, and is looked up again.
+    If the file has become a link between resolve() and read(), or has gone, the name
+    now stands for another key, or for none, and is looked up again.
     """
     try:
         selector, file, flags = resolve(path, consulted)
         return selector, file, read(file, flags)
     except KeyTrouble as trouble:
-        if getattr(trouble.__cause__, "errno", None) != errno.ELOOP:
+        if getattr(trouble.__cause__, "errno", None) not in (errno.ELOOP, errno.ENOENT):
             raise
     selector, file, flags = resolve(path, consulted)
     return selector, file, read(file, flags)

@@ -3,6 +3,7 @@
 
 import errno
 import os
+import pathlib
 import posix
 import subprocess
 import sys
@@ -172,14 +173,14 @@ def test_directories_without_a_key(tree):
 
 
 def test_a_key_removed_meanwhile(tree, monkeypatch):
+    """As if the delivery had begun a moment later; so qmail-dk remove defers none."""
     def readlink(path, readlink=posix.readlink):
         try:
             return readlink(path)
         finally:
-            os.unlink(path)
+            pathlib.Path(os.fsdecode(path)).unlink(missing_ok=True)
     monkeypatch.setattr(posix, "readlink", readlink)
-    with pytest.raises(KeyTrouble, match="unable to open"):
-        found(f"{tree}/%/s1", "example.com")
+    assert found(f"{tree}/%/s1", "example.com") == (None, [])
 
 
 def test_a_link_changed_meanwhile(tree, monkeypatch):
