@@ -95,7 +95,7 @@ def keyless_findings(settings):
     for domain in key_places.keyless(settings.key_patterns()):
         closed = [finding for place in key_places.places(domain, settings.key_patterns())
                   for finding in check_key_directories.closed_findings(place)]
-        found += closed or [
+        found += closed or check_key_directories.removed_findings(domain, settings) or [
             Finding(WARN, domain, "has a directory for keys, but no key by DKSIGN "
                     f"({settings['DKSIGN']}), so its mail is not signed as {domain}",
                     f"restore the key, or qmail-dk keygen {domain}, or remove the directory")]

@@ -10,7 +10,7 @@ from .. import crypto
 from ..errors import KeyTrouble, RequestTrouble, SettingTrouble
 from ..settings import at_once
 from ..signing import key_files
-from . import check_permissions, key_places, rotation
+from . import check_permissions, key_places, records, removal, rotation
 from .findings import FAIL, OK, WARN, Finding
 
 DAY = 86400
@@ -54,7 +54,7 @@ def unnamed_findings(settings, domains=None):
     directories = {place.directory: place for place in key_places.existing_places(patterns)
                    if "%" in os.path.dirname(place.pattern)
                    and (domains is None or place.domain in domains)}
-    used = key_places.used_files(patterns, *(domains or ()))
+    used = key_places.used_files(patterns)
     return [Finding(WARN, path, "holds a private key, and no link leads to it",
                     f"rm {path} if nothing needs it; else see doc/dns, Keys without a link")
             for directory in sorted(directories) for path in private_keys(directory)
@@ -114,7 +114,7 @@ def former_findings(place, key, settings):
     except RequestTrouble as trouble:
         return [Finding(WARN, place.path + key_places.FORMER, str(trouble),
                         key_places.rotate_command(key, "--activate"))], False
-    until = former.replaced + rotation.queue_lifetime(settings.control)
+    until = rotation.needed_until(former, settings.control)
     name = f"{former.selector}._domainkey.{place.domain}"
     if until < time.time():
         return [Finding(WARN, former.files[0], f"has not been needed since "
@@ -122,6 +122,30 @@ def former_findings(place, key, settings):
                         f"do what {key_places.rotate_command(key, '--retire')} says")], False
     return [Finding(OK, former.files[0], f"its record {name} must stay until "
                     f"{rotation.date(until)}; then it is to be withdrawn")], True
+
+
+def removed_findings(domain, settings):
+    """Finds the keys of a domain that qmail-dk remove has ended.  Raises SettingTrouble.
+
+    None if a key signs, or will sign.
+    """
+    patterns = settings.key_patterns()
+    if not removal.is_removed(domain, patterns):
+        return []
+    try:
+        left = removal.left(domain, patterns)
+    except KeyTrouble as trouble:
+        return [Finding(WARN, domain, str(trouble), f"qmail-dk rotate --due {domain}")]
+    found = []
+    for place, former in left:
+        name = records.key_name(former.selector, place.domain)
+        until = rotation.needed_until(former, settings.control)
+        text = f"has been removed on {rotation.date(former.replaced)}; its record {name} "
+        found.append(Finding(OK, domain, f"{text}stays until {rotation.date(until)}")
+                     if time.time() < until else
+                     Finding(WARN, domain, f"{text}is not needed since {rotation.date(until)}",
+                             f"qmail-dk rotate --due {domain}"))
+    return found
 
 
 def expiry_findings(settings):

@@ -24,6 +24,7 @@ def domain_findings(domain, settings, questions):
     questions: published.Questions, or None to skip the DNS
     """
     findings, signs, waits = [], False, False
+    removed = check_key_directories.removed_findings(domain, settings)
     for place in key_places.places(domain, settings.key_patterns()):
         if key_places.is_there(place.path):
             findings += [finding for finding in place_findings(place, questions)
@@ -36,10 +37,11 @@ def domain_findings(domain, settings, questions):
         if os.path.lexists(place.path + NEXT):
             findings += next_findings(place, questions)
             waits = True
-        if os.path.lexists(place.path + FORMER):
+        if os.path.lexists(place.path + FORMER) and not removed:
             findings += former_findings(place, settings, questions)
     if signs:
         return findings
+    findings += removed
     parent = signing_domain(domain, settings)
     if parent:
         findings.append(Finding(OK, domain, f"has no key that signs, so that of {parent} does"))
@@ -47,7 +49,7 @@ def domain_findings(domain, settings, questions):
     if waits:
         findings.append(Finding(FAIL, domain, "its key does not sign yet, so its mail is not "
                                 "signed", "see what is said of that key"))
-    else:
+    elif not removed:
         findings.append(Finding(FAIL, domain, f"has no key by DKSIGN ({settings['DKSIGN']}), so "
                                 "its mail is not signed", f"qmail-dk keygen {domain}"))
     return findings

@@ -7,9 +7,10 @@ selector; the pattern's own name is a link to this file:
     /etc/domainkeys/example.com/s20260101
     /etc/domainkeys/example.com/default -> s20260101
 
-Two more links name other keys.  default.next is activated once its record is in
-the DNS, because many receivers refuse mail whose key can't be found; default.former
-signed before.
+More links name other keys.  default.next is activated once its record is in the DNS,
+because many receivers refuse mail whose key can't be found; default.former signed
+before.  Once the domain is removed, default.removed has signed until then, and
+default.unused never has: it was default.next.
 """
 
 import contextlib
@@ -34,6 +35,11 @@ RSA_BITS = (1024, 4096)     # that all verifiers accept (RFC 8301 section 3.2)
 
 NEXT = ".next"
 FORMER = ".former"
+REMOVED = ".removed"
+UNUSED = ".unused"
+LEAVING = (FORMER, REMOVED, UNUSED)     # of keys that do not sign any more
+OF_KEYS = ("", NEXT, *LEAVING)
+UNSYNCED = ".unsynced"      # of a file that is there as long as DKSYNC is due: hosts.py
 
 ATTEMPTS = 10               # to make a directory that other processes also make and remove
 WEEK = 604800               # seconds
@@ -65,7 +71,7 @@ class Place(NamedTuple):
     def key(self, suffix=""):
         """Returns the key_files.SigningKey there, None if there is none.
 
-        suffix: NEXT or FORMER for the other keys.  Raises KeyTrouble, CryptoTrouble.
+        suffix: of OF_KEYS.  Raises KeyTrouble, CryptoTrouble.
         """
         found = key_files.key_files(self.domain.encode(), self.pattern + suffix)
         if not found:
@@ -93,6 +99,34 @@ def checked_domain(text):
 def places(domain, patterns):
     """Returns the Places of a domain's keys.  patterns: DKSIGN"""
     return [Place(domain, pattern) for pattern in patterns.split(":") if pattern]
+
+
+def own_places(domain, patterns):
+    """Returns the Places of a domain by patterns that give each domain a directory of its own."""
+    return [place for place in places(domain, patterns) if has_directory(place.pattern)]
+
+
+def has_directory(pattern):
+    """Returns whether a pattern gives each domain a directory of its own."""
+    return (os.path.isabs(pattern) and "%" in os.path.dirname(pattern)
+            and "%" not in os.path.basename(pattern))
+
+
+def no_directory(patterns):
+    """Returns what is wrong with DKSIGN if no pattern has_directory(), str."""
+    return (f"DKSIGN ({patterns}) gives no directory of its own to each domain, "
+            "as /etc/domainkeys/%/default does")
+
+
+def same_directory(domain, patterns):
+    """Returns the other domains whose keys are in a domain's directory, by links to directories.
+
+    A sorted list of str.  What changes for one of them changes for all.
+    """
+    own = {os.path.realpath(place.directory) for place in own_places(domain, patterns)}
+    return sorted({place.domain for place in existing_places(patterns)
+                   if place.domain != domain and has_directory(place.pattern)
+                   and os.path.realpath(place.directory) in own})
 
 
 @contextlib.contextmanager
@@ -189,20 +223,17 @@ def left_by_a_killed_run(place, patterns, algorithm, bits, selector, group_id):
         with contextlib.suppress(KeyTrouble), open(path, "rb") as file:
             key = crypto.load_private_key(file.read(key_files.LONGEST_KEY_FILE))
             if (key.algorithm == algorithm and (algorithm != "rsa" or key.bits == bits)
-                    and (state.st_dev, state.st_ino) not in used_files(patterns, place.domain)):
+                    and (state.st_dev, state.st_ino) not in used_files(patterns)):
                 return name
     return None
 
 
-def used_files(patterns, *more):
-    """Returns the files with keys of all domains: set of (device, inode).  patterns: DKSIGN
-
-    more: domains that may have only a former key
-    """
+def used_files(patterns):
+    """Returns the files with keys of all domains: set of (device, inode).  patterns: DKSIGN"""
     found = set()
-    for domain in {*domains(patterns), *more}:
+    for domain in domains(patterns, OF_KEYS):
         for place in places(domain, patterns):
-            for suffix in ("", NEXT, FORMER):
+            for suffix in OF_KEYS:
                 with contextlib.suppress(OSError):
                     state = os.stat(place.path + suffix)
                     found.add((state.st_dev, state.st_ino))
@@ -233,10 +264,7 @@ def free_place(domain, patterns, algorithm):
     Raises RequestTrouble if there is none, or if a next key of that algorithm waits.
     """
     taken = []
-    for place in places(domain, patterns):
-        if (not os.path.isabs(place.pattern) or "%" not in os.path.dirname(place.pattern)
-                or "%" in os.path.basename(place.pattern)):
-            continue
+    for place in own_places(domain, patterns):
         if is_there(place.path):
             taken.append(place.path)
         elif is_there(place.path + NEXT):
@@ -247,8 +275,7 @@ def free_place(domain, patterns, algorithm):
         else:
             return place
     if not taken:
-        raise RequestTrouble(f"DKSIGN ({patterns}) gives no directory of its own to each domain, "
-                             "as /etc/domainkeys/%/default does")
+        raise RequestTrouble(no_directory(patterns))
     raise RequestTrouble(
         f"{' and '.join(taken)} exists already; to change it: qmail-dk rotate {domain}; to have a "
         f"second key sign beside it, add a pattern to DKSIGN, such as "
@@ -267,7 +294,7 @@ def require_file_name(place, selector, patterns):
     checked_selector(selector)
     others = [other.name for other in places(place.domain, patterns)
               if other.directory == place.directory and other.name != place.name]
-    if selector.lower().endswith((NEXT, FORMER)):
+    if selector.lower().endswith((NEXT, *LEAVING, UNSYNCED)):
         raise RequestTrouble(f"{selector!r} ends as the links do that tell keys from each other; "
                              "--selector gives another name")
     if selector in others:
@@ -310,10 +337,13 @@ def new_key(algorithm, bits):
     return crypto.generate_private_key(algorithm, bits)
 
 
-def domains(patterns):
-    """Returns all domains that have a key, sorted list of str.  patterns: DKSIGN"""
+def domains(patterns, suffixes=("", NEXT)):
+    """Returns all domains that have a key, sorted list of str.  patterns: DKSIGN
+
+    suffixes: those that make it one
+    """
     return sorted({place.domain for place in existing_places(patterns)
-                   if is_there(place.path) or is_there(place.path + NEXT)})
+                   if any(is_there(place.path + suffix) for suffix in suffixes)})
 
 
 def keyless(patterns):

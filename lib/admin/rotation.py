@@ -3,9 +3,12 @@
 
   key_places.make_next  makes a new key beside the one that signs; its record is published
   activate              makes the new key sign, by one rename
-  key_verbs.retire      prints what to withdraw once all mail that the old key signed has arrived
+  former_key            finds the one before it, whose record stays until all mail that it
+                        signed has arrived
 
 Each delivery looks at the link once, so it signs with either the old key or the new one.
+due.py takes these steps for all domains, key_verbs.py one by one; removal.py ends with
+the last of them.
 """
 
 import os
@@ -16,15 +19,20 @@ from typing import NamedTuple
 from .. import settings
 from ..errors import RequestTrouble
 from ..signing import key_files
-from . import key_places, key_storage
-from .key_places import FORMER, NEXT
+from . import key_places, key_storage, records
+from .key_places import FORMER, LEAVING, NEXT, OF_KEYS, UNUSED
 from .key_storage import is_link, is_same, is_there
 
 QUEUE_LIFETIME = 604800     # seconds, qmail-send's default
+DAY = 86400                 # seconds
+
+# Seconds that a record stays beyond the lifetime of the queue: clocks differ, and mail
+# that is deferred for the last time then is not delivered at that moment.
+MARGIN = DAY
 
 
 class Former(NamedTuple):
-    """A key that has been replaced.
+    """A key that has been replaced, or was removed with its domain.
 
     selector: str; replaced: when, seconds since 1970 (float)
     files: its paths (list of str), the link first if it has one
@@ -111,10 +119,13 @@ def touch(path):
         os.chmod(path, stat.S_IMODE(os.stat(path).st_mode))     # the key keeps its mtime, its age
 
 
-def former_key(place):
-    """Returns the Former of a Place.  Raises RequestTrouble if it has none or it still signs."""
-    former = place.path + FORMER
-    if not is_there(former):
+def former_key(place, suffix=FORMER):
+    """Returns the Former of a Place.  Raises RequestTrouble if it has none or it still signs.
+
+    suffix: of LEAVING.  Raises KeyTrouble for a link to nothing.
+    """
+    former = place.path + suffix
+    if not os.path.lexists(former):
         raise RequestTrouble(f"there is no former key of {place.domain} to retire")
     if is_same(former, place.path):
         raise RequestTrouble(f"{former} is the key that signs, so nothing of it can be withdrawn; "
@@ -129,13 +140,36 @@ def former_key(place):
     return Former(selector, os.lstat(former).st_ctime, files)
 
 
-def others_that_use(former, patterns):
-    """Returns the links by which other domains sign with a Former's key.  patterns: DKSIGN"""
+def leaving(place):
+    """Returns the suffixes of the keys of a Place that do not sign any more, list of str.
+
+    Without FORMER while an activation is interrupted: it is the key that signs.
+    """
+    return [suffix for suffix in LEAVING if os.path.lexists(place.path + suffix)
+            and not is_same(place.path + suffix, place.path)]
+
+
+def needed_until(former, control):
+    """Returns when a Former's record can be withdrawn, seconds since 1970.
+
+    control: path of the directory.  A key that was never used is needed no more.
+    """
+    if former.files[0].endswith(UNUSED):
+        return former.replaced
+    return former.replaced + queue_lifetime(control) + records.TTL + MARGIN
+
+
+def others_that_use(former, patterns, suffixes=("", NEXT)):
+    """Returns the links by which other domains sign with a Former's key.  patterns: DKSIGN
+
+    suffixes: of the links
+    """
     file = os.path.realpath(former.files[-1])
     return [place.path + suffix
-            for domain in key_places.domains(patterns)
-            for place in key_places.places(domain, patterns) for suffix in ("", NEXT)
-            if os.path.realpath(place.path + suffix) == file]
+            for domain in key_places.domains(patterns, OF_KEYS)
+            for place in key_places.places(domain, patterns) for suffix in suffixes
+            if place.path + suffix not in former.files
+            and os.path.realpath(place.path + suffix) == file]
 
 
 def queue_lifetime(control):

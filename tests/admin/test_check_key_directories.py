@@ -10,8 +10,9 @@ import pytest
 
 from lib.admin import account, check_domains, check_key_directories, check_permissions
 from lib.settings import Settings
-from tests.support import signing
+from tests.support import rspawn, signing
 from tests.support.administrator import DOMAIN, GROUP, Administrator
+from tests.support.clock import Clock
 
 NOBODY = account.Account(65534, 65534)
 
@@ -196,10 +197,12 @@ def test_former_key(admin):
         return [line for line in admin.run("check", DOMAIN).stdout.splitlines()
                 if "default.former: " in line and "record" in line or "is the key that" in line]
 
+    clock = Clock(admin.directory / "clock")
+    clock.give(admin, rspawn.CHECKOUT)
     (line,) = said()
-    day = time.strftime("%Y-%m-%d", time.localtime(time.time() + 604800))
+    day = time.strftime("%Y-%m-%d", time.localtime(time.time() + 8 * 86400 + 3600))
     assert line.startswith("ok") and f"s1._domainkey.{DOMAIN} must stay until {day}" in line
-    (admin.control / "queuelifetime").write_text("0\n")
+    clock.advance(9 * 86400)
     (line,) = said()
     assert line.startswith("warn") and f"nor has its record s1._domainkey.{DOMAIN};" in line
     (admin.keys / DOMAIN / "default.former").unlink()

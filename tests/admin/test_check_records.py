@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.support import signing
 from tests.support.administrator import DOMAIN
 from tests.support.checked_host import assert_found, host, no_record, rotated      # noqa: F401
+from tests.support.clock import Clock
 
 
 def next_without_record(host):
@@ -51,7 +52,9 @@ def former_gone(host):
 
 def former_not_needed(host):
     rotated(host)
-    (host.control / "queuelifetime").write_text("0\n")
+    clock = Clock(host.directory / "clock")
+    clock.give(host, host.prefix)
+    clock.advance(9 * 86400)
 
 
 def servfail(host):

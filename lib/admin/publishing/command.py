@@ -37,10 +37,11 @@ def find(name):
     return shutil.which(name, path=path())
 
 
-def run(arguments, directory="/", inherited=()):
+def run(arguments, directory="/", inherited=(), seconds=LONGEST):
     """Runs a program in a directory.  Returns "" if it exits 0, else what went wrong, str.
 
-    inherited: descriptors that stay open in it.  Raises OSError if it can't be started.
+    inherited: descriptors that stay open in it; seconds: that it may take
+    Raises OSError if it can't be started.
     """
     # A file, because a pipe would stay open as long as a process that it leaves behind.
     with tempfile.TemporaryFile() as written:
@@ -48,10 +49,10 @@ def run(arguments, directory="/", inherited=()):
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=written,
             cwd=directory, env=environment(), pass_fds=inherited, start_new_session=True)
         try:
-            code = process.wait(LONGEST)
+            code = process.wait(seconds)
         except subprocess.TimeoutExpired:
             end(process)
-            return f"took more than {LONGEST} seconds"
+            return f"took more than {seconds} seconds"
         except BaseException:
             end(process)
             raise
