@@ -67,32 +67,9 @@ def parser(only_light=False):
     if only_light:
         light_verbs_with_options()
         return top
-    from lib.admin import check_keys, key_places, key_verbs, records, verbs
+    from lib.admin import key_options, verbs
 
-    def key_options(added):
-        added.add_argument("--selector", help="its name; default: one with today's date")
-        added.add_argument("--type", choices=key_places.PREFIXES, default="rsa",
-                           help="default: rsa; ed25519 only beside it")
-        added.add_argument("--bits", type=int,
-                           help=f"of RSA; default: {check_keys.ADVISED_BITS}")
-        added.add_argument("--group", help=f"that may read it; default: {key_places.GROUP}")
-
-    def form_options(added):
-        for form, (title, _, _) in records.FORMS.items():
-            added.add_argument("--" + form, action="store_true",
-                               help=f"records for {title} only, to be added to its data")
-
-    making = verb(key_verbs.keygen)
-    making.add_argument("domain")
-    key_options(making)
-    form_options(making)
-    making.add_argument("--test", action="store_true", help="a record with t=y")
-    printing = verb(key_verbs.dns)
-    printing.add_argument("domain")
-    printing.add_argument("--test", action="store_true", help="records with t=y")
-    printing.add_argument("--only", choices=[*key_verbs.KEYS, key_verbs.POLICY],
-                          help="one kind of them; default: all, also those that are in the DNS")
-    form_options(printing)
+    key_options.add(verb)
     checking = verb(verbs.check)
     checking.add_argument("domains", nargs="*", metavar="domain", help="default: all with a key")
     checking.add_argument("--json", action="store_true")
@@ -106,14 +83,6 @@ def parser(only_light=False):
                           help="only the processes that receive mail")
     checking.add_argument("--rspawn", action="store_true",
                           help="only the memory of the process that sends it")
-    rotating = verb(key_verbs.rotate)
-    rotating.add_argument("domain")
-    key_options(rotating)
-    form_options(rotating)
-    step = rotating.add_mutually_exclusive_group()
-    step.add_argument("--activate", action="store_true", help="makes the next key sign")
-    step.add_argument("--retire", action="store_true", help="says what to withdraw, and when")
-    rotating.add_argument("--force", action="store_true", help="activates without asking the DNS")
     signing = verb(verbs.sign)
     signing.add_argument("--sender", default="", help="envelope sender")
     verifying = verb(verbs.verify)

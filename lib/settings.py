@@ -46,6 +46,8 @@ DEFAULTS = {
     "DNSCACHEIP": "",       # empty: the name servers of /etc/resolv.conf
     "DKSERVER": "/run/qmail-dk/verify.sock",    # used if it exists
     "DKPUBLISH": "print",
+    "DKROTATE": "180",      # days: every six months
+    "DKSYNC": "none",
 }
 
 PROTOCOLS = ("dkim", "domainkeys")

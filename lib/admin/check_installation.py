@@ -10,7 +10,7 @@ from ..errors import CryptoTrouble, SettingTrouble
 from ..qmail import queue
 from ..settings import DEFAULTS, PROTOCOLS, QMAIL
 from ..signing import clients, dkim
-from . import check_packages, start_scripts
+from . import check_packages, distribution, start_scripts
 from .findings import FAIL, LEVELS, OK, WARN, Finding, failures
 from .host import BY_ENVIRONMENT, PREFIX
 from .publishing import choice
@@ -40,6 +40,8 @@ READERS = (
     lambda settings: settings.number("DKRSAMIN", "bits"),
     lambda settings: settings.is_on("DKREASON"),
     choice.publisher,
+    distribution.Distribution,
+    lambda settings: settings.number("DKROTATE", "days"),
 )
 
 REPAIR = "run ./install.sh"

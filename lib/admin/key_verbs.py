@@ -7,25 +7,32 @@ Each takes the options and the host.Host, and returns the exit code.
 import os
 
 from ..errors import RequestTrouble
-from . import check_keys, check_permissions, key_places, published, records, rotation
+from . import (
+    check_keys, check_permissions, distribution, due, key_places, many, published, records,
+    removal, rotation,
+)
 from .findings import as_line, failures
 from .key_places import FORMER, NEXT
 
 
 def keygen(options, host):
-    """Makes a domain's first key; once its record is in the DNS: rotate --activate."""
-    domain = key_places.checked_domain(options.domain)
+    """Makes domains' first keys; once their records are in the DNS: rotate --activate."""
+    return many.for_each(many.listed(options.domains),
+                         lambda domain: make_first(domain, options, host.settings))
+
+
+def make_first(domain, options, settings):
+    """Makes a domain's first key, and prints its record."""
     is_first = not any(
         key_places.is_there(place.path + suffix) for suffix in ("", NEXT)
-        for place in key_places.places(domain, host.settings.key_patterns()))
-    key = make_next(key_places.free_place, domain, options, host.settings)
+        for place in key_places.places(domain, settings.key_patterns()))
+    key = make_next(key_places.free_place, domain, options, settings)
     print_comment(options, f"{os.fsdecode(key.path)} does not sign yet.  Publish its record;")
     print_next_step(options, key)
     if options.type == "ed25519":
         print_comment(options, "Many verifiers don't know Ed25519: let an RSA key sign beside it.")
     print_records(options, [key_record("the key", key, options.test)]
                   + [policy_record(domain)] * is_first)
-    return 0
 
 
 def make_next(choose, domain, options, settings):
@@ -71,12 +78,17 @@ POLICY = "policy"
 
 
 def dns(options, host):
-    """Prints the entries of a domain's keys, and of its DomainKeys policy: all that belong there.
+    """Prints the entries of domains' keys and DomainKeys policies: all that belong in the DNS."""
+    patterns = host.settings.key_patterns()
+    return many.for_each(many.listed(options.domains),
+                         lambda domain: print_entries(domain, options, patterns))
+
+
+def print_entries(domain, options, patterns):
+    """Prints the entries of a domain.  patterns: DKSIGN
 
     During an activation a key has two names; its record is printed once.
     """
-    domain = key_places.checked_domain(options.domain)
-    patterns = host.settings.key_patterns()
     entries = {}
     with key_places.undisturbed(domain, patterns):
         for place in key_places.places(domain, patterns):
@@ -91,7 +103,6 @@ def dns(options, host):
         raise RequestTrouble(f"{domain} has no key that {KEYS[options.only][1]}" if options.only
                              else f"{domain} has no key; make one: qmail-dk keygen {domain}")
     print_records(options, entries.values())
-    return 0
 
 
 def key_record(comment, key, test):
@@ -110,29 +121,47 @@ def policy_record(domain):
 
 
 def rotate(options, host):
-    """Changes a domain's key: makes the next one; then --activate; then --retire."""
-    domain = key_places.checked_domain(options.domain)
+    """Changes keys: makes the next one; then --activate; then --retire.  Or all that is --due."""
+    refuse_odd(options)
+    settings = host.settings
+    if options.due:
+        return due.rotate(many.listed(options.domains), settings, options.bits, options.group)
+    names = (key_places.domains(settings.key_patterns(), ("",)) if options.all
+             else many.listed(options.domains))
+    if not names:
+        raise RequestTrouble("no domain has a key" if options.all
+                             else "which domain?  --due and --all are for all of them")
+    step = retire if options.retire else activate if options.activate else make_and_print_next
+    return many.for_each(names, lambda domain: step(domain, options, settings))
+
+
+def refuse_odd(options):
+    """Raises RequestTrouble for options of rotate that do not go together."""
     if options.force and not options.activate:
         raise RequestTrouble("--force goes with --activate")
-    if (options.activate or options.retire) and (
-            options.selector or options.group or options.bits or options.bind or options.tinydns):
+    if options.all and options.domains:
+        raise RequestTrouble("--all is for all domains, so name none")
+    if options.due and (options.selector or options.type != "rsa"):
+        raise RequestTrouble("--due chooses selectors and types by the keys that sign")
+    if (options.activate or options.retire or options.due) and (
+            options.selector or options.bind or options.tinydns
+            or not options.due and (options.group or options.bits)):
         raise RequestTrouble("--selector, --bits, --group, --bind and --tinydns are for making "
                              "the next key")
-    if options.retire:
-        return retire(domain, options, host.settings)
-    if options.activate:
-        return activate(domain, options, host.settings)
-    key = make_next(rotation.place_to_rotate, domain, options, host.settings)
+
+
+def make_and_print_next(domain, options, settings):
+    """Makes the key that is to sign next, and prints its record."""
+    key = make_next(rotation.place_to_rotate, domain, options, settings)
     print_comment(options, f"{os.fsdecode(key.path)} is to sign next.  Publish its record, and "
                   "leave the other;")
     print_next_step(options, key)
     print_records(options, [key_record("the next key", key, False)])
-    return 0
 
 
 def activate(domain, options, settings):
     """Makes the next key sign if qmail-remote can read it and its record is in the DNS."""
-    patterns = settings.key_patterns()
+    patterns, hosts = settings.key_patterns(), distribution.Distribution(settings)
     with key_places.undisturbed(domain, patterns):
         place = rotation.place_to_rotate(domain, patterns, options.type)
         key = rotation.next_key(place)
@@ -142,11 +171,11 @@ def activate(domain, options, settings):
         found = check_keys.record_findings(key, published.Questions(settings))
         refuse_failures(found, ", or --force")
         print("\n".join(as_line(finding, False) for finding in found))
-    key = rotation.activate(place, key)
+    key = hosts.activate(place, key)
     print(f"{os.fsdecode(key.path)} signs from now on; next: "
           + (key_places.rotate_command(key, "--retire") if key_places.is_there(place.path + FORMER)
              else f"qmail-dk check {place.domain}"))
-    return 0
+    hosts.settle(place)
 
 
 def refuse_failures(findings, otherwise=""):
@@ -157,20 +186,52 @@ def refuse_failures(findings, otherwise=""):
 
 
 def retire(domain, options, settings):
-    """Prints the steps that are left for the key that has been replaced."""
+    """Prints the steps that are left for the keys that do not sign any more."""
     patterns = settings.key_patterns()
     with key_places.undisturbed(domain, patterns):
-        place = rotation.place_to_rotate(domain, patterns, options.type)
-        former = rotation.former_key(place)
-        others = rotation.others_that_use(former, patterns)
-    lifetime = rotation.queue_lifetime(settings.control)
+        if removal.is_removed(domain, patterns):
+            found = removal.left(domain, patterns)
+        else:
+            place = rotation.place_to_rotate(domain, patterns, options.type)
+            found = [(place, rotation.former_key(place, suffix))
+                     for suffix in rotation.leaving(place) or [FORMER]]
+        steps = [(place, former, rotation.others_that_use(former, patterns))
+                 for place, former in found]
+    for place, former, others in steps:
+        print_steps(place, former, others, settings.control)
+
+
+def print_steps(place, former, others, control):
+    """Prints what is left to do for a rotation.Former.  others: links that lead to its file"""
+    lifetime = rotation.queue_lifetime(control)
+    until = rotation.date(rotation.needed_until(former, control))
     print(f"{former.selector} was replaced on {rotation.date(former.replaced)}.\n"
           f"Mail that it signed may be in queues for {lifetime} seconds (control/queuelifetime).\n"
           f"1. Its record {records.key_name(former.selector, place.domain)} must stay in the "
-          f"DNS until {rotation.date(former.replaced + lifetime)}; then withdraw it.")
+          f"DNS until {until}; then withdraw it.")
     if others:
         print(f"2. The private key must stay, since others sign with it: {' '.join(others)}\n"
               f"   Only its link here is not needed any more: rm {former.files[0]}")
     else:
         print(f"2. The private key is not needed any more: rm {' '.join(former.files)}")
-    return 0
+
+
+def remove(options, host):
+    """Ends signing as domains; the records stay until mail in transit has arrived."""
+    return many.for_each(many.listed(options.domains),
+                         lambda domain: remove_domain(domain, host.settings))
+
+
+def remove_domain(domain, settings):
+    """Ends signing as a domain, and says what is left to do."""
+    patterns, hosts = settings.key_patterns(), distribution.Distribution(settings)
+    places = removal.stop(domain, patterns, hosts)
+    parent = check_keys.signing_domain(domain, settings)
+    print(f"{domain} does not sign any more"
+          + (f"; its mail is signed as {parent} from now on" if parent else "")
+          + f"; qmail-dk rotate --due, or rotate {domain} --retire, does the rest:")
+    for place, former in removal.left(domain, patterns):
+        print(f"{records.key_name(former.selector, place.domain)} stays in the DNS until "
+              + rotation.date(rotation.needed_until(former, settings.control)))
+    for place in places:
+        hosts.settle(place)

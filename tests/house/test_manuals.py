@@ -289,7 +289,7 @@ def zone_lines(name):
             [line.strip() for line in lines if re.match(r"  ['C][^ ]+:", line)])
 
 
-@pytest.mark.parametrize("name", ["dns", "many-domains"])
+@pytest.mark.parametrize("name", ["dns", "many-domains", "changing-keys"])
 def test_zone_data(name, tmp_path):
     """Both forms say the same, and name servers load them."""
     bind, tinydns = zone_lines(name)

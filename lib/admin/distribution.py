@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Brings a domain's keys to the other hosts that send its mail, as DKSYNC says.
+
+The next key gets to all of them before it signs anywhere, and the change of links
+once it signs here.  Until then the others sign with the old key.  A file beside the
+links, key_places.UNSYNCED, is there from before a change until all hosts have it:
+a later run goes on, and the record of no key is withdrawn before.
+"""
+
+import contextlib
+import os
+
+from ..errors import SettingTrouble, Trouble
+from . import rotation
+from .key_places import UNSYNCED
+from .key_storage import is_there
+from .publishing import command
+
+LONGEST = 600       # seconds that a program may take, for one domain
+
+
+class Distribution:
+    """Runs the program of DKSYNC.  settings: settings.Settings
+
+    Raises SettingTrouble, but looks at no file except the control file.
+    """
+
+    def __init__(self, settings):
+        self.arguments = arguments(settings["DKSYNC"])
+
+    def bring(self, place):
+        """Brings the directory of a key_places.Place to the other hosts.  Raises Trouble."""
+        if not self.arguments:
+            return
+        program = self.arguments[0]
+        try:
+            failed = command.run([*self.arguments, place.directory], seconds=LONGEST)
+        except OSError as error:
+            raise Trouble(f"unable to run {program}, which DKSYNC names: {error.strerror}; remedy: "
+                          "see that it is there, is executable and begins with #!") from error
+        if failed:
+            raise Trouble(f"DKSYNC could not bring {place.directory} to the other hosts: "
+                          f"{program}: {failed}; remedy: run it by hand to see more; qmail-dk "
+                          "rotate --due calls it again")
+
+    def announce(self, place):
+        """Notes, before the links of a Place change, that the other hosts lack the change."""
+        if self.arguments:
+            with open(place.path + UNSYNCED, "a", encoding="ascii"):
+                pass
+
+    def settle(self, place):
+        """Brings a noted change to the other hosts.  Raises Trouble: then it stays noted.
+
+        The others sign with a former key until now, so its time begins anew.
+        """
+        if not is_there(place.path + UNSYNCED):
+            return
+        self.bring(place)
+        if self.arguments:
+            for suffix in rotation.leaving(place):
+                rotation.touch(place.path + suffix)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.path + UNSYNCED)
+
+    def activate(self, place, key):
+        """Makes a next key sign, on all hosts.  Returns its SigningKey.
+
+        key: as the caller has checked it.  Raises Trouble, OSError, and then the old key
+        signs everywhere; the caller calls settle() next.
+        """
+        self.bring(place)
+        self.announce(place)
+        return rotation.activate(place, key)
+
+
+def is_unsettled(place):
+    """Returns whether another host may lack a change to the keys of a Place."""
+    return is_there(place.path + UNSYNCED)
+
+
+def arguments(value):
+    """Returns the program that DKSYNC names and its arguments, list of str, [] for none.
+
+    Raises SettingTrouble.
+    """
+    kind, _, rest = value.partition(":")
+    if value == "none":
+        return []
+    if kind == "run" and rest.startswith("/") and rest.isprintable():
+        return rest.split()
+    raise SettingTrouble(f"DKSYNC: {value!r} is neither none nor run:PROGRAM [ARGUMENT ...], where "
+                         "PROGRAM begins with /")
