@@ -12,7 +12,7 @@ from . import (
     removal, rotation,
 )
 from .findings import as_line, failures
-from .key_places import FORMER, NEXT
+from .key_places import FORMER, NEXT, REMOVED
 
 
 def keygen(options, host):
@@ -72,8 +72,9 @@ def forms(options):
         *records.FORMS]
 
 
-# value of dns --only -> (suffix of the key's name, remark on the key)
-KEYS = {"now": ("", "signs now"), "next": (NEXT, "signs next"), "former": (FORMER, "has signed")}
+# value of dns --only -> (suffixes of the keys' names, remark on them)
+KEYS = {"now": ([""], "signs now"), "next": ([NEXT], "signs next"),
+        "former": ([FORMER, REMOVED], "has signed")}
 POLICY = "policy"
 
 
@@ -92,11 +93,12 @@ def print_entries(domain, options, patterns):
     entries = {}
     with key_places.undisturbed(domain, patterns):
         for place in key_places.places(domain, patterns):
-            for kind, (suffix, remark) in KEYS.items():
-                key = place.key(suffix) if options.only in (None, kind) else None
-                if key is not None:
-                    record = key_record(remark, key, options.test)
-                    entries.setdefault(record[1], record)
+            for kind, (suffixes, remark) in KEYS.items():
+                for suffix in suffixes if options.only in (None, kind) else ():
+                    key = place.key(suffix)
+                    if key is not None:
+                        record = key_record(remark, key, options.test)
+                        entries.setdefault(record[1], record)
     if options.only == POLICY or entries and options.only is None:
         entries[POLICY] = policy_record(domain)
     if not entries:

@@ -129,14 +129,16 @@ class Asking:
         servers, lacking = {}, []
         for name in names:
             try:
-                found = [(socket.inet_ntop(family, value), name) for kind, family
-                         in FAMILIES.items() for value in self.look_up(name, kind)]
-                if not found:
-                    raise Unknown("it has no address")
-                for address, _ in found:
-                    at = socket_addresses(f"{address}#{PORT}")[0]
-                    if is_reachable(at):
-                        servers.setdefault(address, Server(shown(name), address, at))
+                found = [socket.inet_ntop(family, value) for kind, family in FAMILIES.items()
+                         for value in self.look_up(name, kind)]
+                reachable = [Server(shown(name), address, at) for address in found
+                             for at in socket_addresses(f"{address}#{PORT}")[:1]
+                             if is_reachable(at)]
+                if not reachable:
+                    raise Unknown("this host has no route to its addresses" if found
+                                  else "it has no address")
+                for server in reachable:
+                    servers.setdefault(server.address, server)
             except Unknown as reason:
                 lacking.append((shown(name), Answer("temporary", [], str(reason))))
         return list(servers.values())[:MOST], lacking

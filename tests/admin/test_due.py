@@ -71,6 +71,10 @@ def has_no_address(host):
     del host.resolver.zone["b.ns.test"]
 
 
+def has_no_route(host):
+    host.resolver.zone["b.ns.test"] = {"AAAA": ["2001:db8::1"]}
+
+
 def has_another(host):
     host.servers[1].zone = {S2: [signing.record(signing.key("rsa.pem"))]}
 
@@ -84,7 +88,8 @@ NOT_YET = {
     lags: "is not in the DNS: NXDOMAIN (says b.ns.test (127.0.0.3))",
     is_dead: "no answer: timeout (says b.ns.test (127.0.0.3))",
     fails: "no answer: SERVFAIL (says b.ns.test (127.0.0.3))",
-    has_no_address: "(says b.ns.test)",
+    has_no_address: "it has no address (says b.ns.test)",
+    has_no_route: "(says b.ns.test",        # or a timeout, if there is a route
     has_another: "p= is not the public half of this private key (says b.ns.test (127.0.0.3))",
     has_no_servers: "is not known of any name server: example.com has no NS records",
 }

@@ -7,7 +7,7 @@ import posix
 import pytest
 
 from lib.signing import key_files
-from tests.support.administrator import GROUP, tree
+from tests.support.administrator import GROUP, records, tree
 from tests.support.due import DAY, due_host
 
 ONE, HOST = "example.com", "host.example.com"
@@ -47,6 +47,7 @@ def test_steps(host):
         assert f"its record s1._domainkey.{HOST} stays until 20" in line
     assert not [line for line in checked(host) if "directory for keys" in line]
     assert "must stay in the DNS until" in host.succeed("rotate", HOST, "--retire")
+    assert list(records(host.succeed("dns", HOST))) == host.published()[::-1]
     assert "have been removed" in host.refused("remove", HOST)
 
     host.clock.advance(8 * DAY)

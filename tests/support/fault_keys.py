@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""keygen and rotate as a subject of the fault sweep.
+"""keygen, rotate and remove as a subject of the fault sweep.
 
 Whatever fails, and wherever they are killed, each private key that existed still
 exists; each file with a key's name is a whole key with its group and mode; the
-group can enter each directory; the old or the new key signs; and the next run
-succeeds as if nothing had happened.
+group can enter each directory; the old or the new key signs, unless the domain is
+removed; and the next run succeeds as if nothing had happened.
 """
 
 import os
@@ -35,6 +35,9 @@ COMMANDS = {
                        ("rotate", DOMAIN, "--activate", "--force", *OPTIONS),
                        ("rotate", DOMAIN, "--selector", "s2", *TO_MAKE)],
                       ("rotate", DOMAIN, "--activate", "--force", *OPTIONS)),
+    "remove": ([("keygen", DOMAIN, "--selector", "s1", *TO_MAKE),
+                ("rotate", DOMAIN, "--activate", "--force", *OPTIONS),
+                ("rotate", DOMAIN, "--selector", "s2", *TO_MAKE)], ("remove", DOMAIN)),
 }
 
 
@@ -104,6 +107,9 @@ class KeyCommands(Subject):
         if "activate" in where:
             return os.path.realpath(self.directory / "default") == str(
                 (self.directory / "s2").resolve())
+        if where == "remove":
+            return {path.name: os.readlink(path) for path in self.directory.iterdir()
+                    if path.is_symlink()} == {"default.removed": "s1", "default.unused": "s2"}
         return (self.directory / "default.next").exists()
 
 
