@@ -24,7 +24,7 @@ from . import (
     check_keys, check_permissions, distribution, key_places, key_storage, published, records,
     rotation,
 )
-from .due_keys import Finished, faults, made, name_of, record_of
+from .due_keys import Finished, faults, is_published, made, name_of, record_of
 from .findings import failures
 from .key_places import FORMER, NEXT, OF_KEYS, UNSYNCED
 from .publishing.choice import publisher
@@ -71,6 +71,7 @@ class Run:
         self.patterns = settings.key_patterns()
         if not any(map(key_places.has_directory, self.patterns.split(":"))):
             raise RequestTrouble(key_places.no_directory(self.patterns))
+        self.directories = key_places.by_directory(self.patterns)
         self.age = settings.number("DKROTATE", "days") * DAY
         self.publisher = publisher(settings)
         self.hosts = distribution.Distribution(settings)
@@ -85,7 +86,7 @@ class Run:
         for name in names:
             try:
                 domain = key_places.checked_domain(name)
-                if not self.own_places(domain):
+                if domain not in key_places.domains(self.patterns, SUFFIXES):
                     raise RequestTrouble("has no key in a directory of its own by DKSIGN; make "
                                          f"one: qmail-dk keygen {domain}")
                 found.append(domain)
@@ -102,7 +103,8 @@ class Run:
 
     def change(self, domains):
         """Does what is due for domains (list of str)."""
-        places = [place for domain in domains for place in self.own_places(domain)]
+        places = list(dict.fromkeys(place for domain in domains
+                                    for place in self.own_places(domain)))
         self.each(places, self.settle)
         self.withdraw([item for items in self.each(places, self.finished) for item in items])
         self.each(places, self.make)
@@ -117,7 +119,7 @@ class Run:
         """Returns the Places of a domain with keys in a directory that is only its own."""
         found = [place for place in key_places.own_places(domain, self.patterns)
                  if any(key_storage.is_there(place.path + suffix) for suffix in SUFFIXES)]
-        others = key_places.same_directory(domain, self.patterns)
+        others = key_places.same_directory(domain, self.patterns, self.directories)
         if others:
             self.summary.add(WAITS, domain, f"shares its directory with {', '.join(others)}: "
                              "change its keys by hand (doc/changing-keys)")
@@ -173,7 +175,7 @@ class Run:
         """Withdraws the records of Finished keys, then removes those that have gone."""
         if self.publisher.by_itself:
             failed = self.publish_all(self.publisher.remove, [
-                (item.place.domain, item.records()) for item in items])
+                (item.place.domain, item.records()) for item in items if item.key])
             items = [item for item in items if item.place.domain not in failed]
         questions = self.ask_until([item.name for item in items], lambda questions: not any(
             item.is_published(questions) for item in items))
@@ -231,7 +233,8 @@ class Run:
 
         waiting: list of (Place, SigningKey)
         """
-        questions = self.ask([name_of(key) for _, key in waiting])
+        questions = self.ask([name for place, key in waiting for name in (
+            name_of(key), *self.policy_names(place))])
         lacking = [(place, key) for place, key in waiting if faults(key, questions)]
         if lacking and self.publisher.by_itself:
             self.publish_all(self.publisher.add, [
@@ -248,8 +251,13 @@ class Run:
             self.say_what_waits(place.domain, os.lstat(place.path + NEXT).st_mtime,
                                 f"the next key waits for its record {name_of(key)}: "
                                 + "; ".join(found))
-            self.by_hand["add"] += self.wanted(place, key, questions)
+            if not is_published(record_of(key), questions):
+                self.by_hand["add"] += self.wanted(place, key, questions)
         return shown
+
+    def policy_names(self, place):
+        """Returns the name of the policy that a domain's first key needs, a list, else []."""
+        return [] if key_storage.is_there(place.path) else [records.policy_name(place.domain)]
 
     def say_what_waits(self, domain, since, text):
         """Adds a line about a record that a publisher should have changed since then.
@@ -265,12 +273,9 @@ class Run:
         With a domain's first key also a policy, if it has none: without it tinydns
         denies the name above the keys.
         """
-        found = [record_of(key)]
-        policy = records.policy_name(place.domain)
-        if not key_storage.is_there(place.path) and not any(
-                answer.status != "none" for _, answer in questions.ask(policy.encode()).answers):
-            found.append(Record(policy, records.TTL, records.POLICY))
-        return found
+        return [record_of(key)] + [
+            Record(name, records.TTL, records.POLICY) for name in self.policy_names(place)
+            if all(answer.status == "none" for _, answer in questions.ask(name.encode()).answers)]
 
     def publish_all(self, function, changes):
         """Publishes or withdraws Records.  Returns the domains for which that failed, a set.

@@ -39,12 +39,8 @@ class Finished:
 
     def is_published(self, questions):
         """Returns whether a name server has the record, None if that can't be known."""
-        public = records.key_text(self.key.private_key).rpartition("p=")[2] if self.key else "p="
-        answers = [answer for _, answer in questions.ask(self.name.encode()).answers]
-        if any(public.encode() in value.translate(None, b" \t")
-               for answer in answers for value in answer.values):
-            return True
-        return False if any(answer.status != "temporary" for answer in answers) else None
+        text = records.key_text(self.key.private_key) if self.key else "p="
+        return is_published(Record(self.name, records.TTL, text), questions)
 
     def where(self, questions):
         """Returns who has the record, as text."""
@@ -61,6 +57,19 @@ def name_of(key):
 def record_of(key):
     """Returns a SigningKey's record.Record."""
     return Record(name_of(key), records.TTL, records.key_text(key.private_key))
+
+
+def is_published(record, questions):
+    """Returns whether a name server has a Record's p=, None if that can't be known.
+
+    Its other tags do not matter: the record of an old key may have been written otherwise.
+    """
+    public = record.text[record.text.rindex("p="):].encode()
+    answers = [answer for _, answer in questions.ask(record.name.encode()).answers]
+    if any(public in value.translate(None, b" \t")
+           for answer in answers for value in answer.values):
+        return True
+    return False if any(answer.status != "temporary" for answer in answers) else None
 
 
 def faults(key, questions):

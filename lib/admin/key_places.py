@@ -118,15 +118,23 @@ def no_directory(patterns):
             "as /etc/domainkeys/%/default does")
 
 
-def same_directory(domain, patterns):
+def by_directory(patterns):
+    """Returns {real path of a directory: domains that have their keys there, a set of str}."""
+    found = {}
+    for place in existing_places(patterns):
+        if has_directory(place.pattern):
+            found.setdefault(os.path.realpath(place.directory), set()).add(place.domain)
+    return found
+
+
+def same_directory(domain, patterns, directories):
     """Returns the other domains whose keys are in a domain's directory, by links to directories.
 
-    A sorted list of str.  What changes for one of them changes for all.
+    directories: of by_directory().  A sorted list of str.  What changes for one of them
+    changes for all.
     """
     own = {os.path.realpath(place.directory) for place in own_places(domain, patterns)}
-    return sorted({place.domain for place in existing_places(patterns)
-                   if place.domain != domain and has_directory(place.pattern)
-                   and os.path.realpath(place.directory) in own})
+    return sorted(set().union(*(directories.get(directory, ()) for directory in own)) - {domain})
 
 
 @contextlib.contextmanager

@@ -30,7 +30,8 @@ def stop(domain, patterns, hosts):
                 f"the keys of {domain} have been removed; qmail-dk rotate {domain} --retire says "
                 "what is left to do" if is_removed(domain, patterns)
                 else f"{domain} has no key in a directory of its own by DKSIGN ({patterns})")
-        others = key_places.same_directory(domain, patterns)
+        others = key_places.same_directory(domain, patterns,
+                                           key_places.by_directory(patterns))
         if others:
             raise RequestTrouble(f"{', '.join(others)} would not be signed either, with the same "
                                  f"directory as {domain}; remedy: replace the link by a directory")

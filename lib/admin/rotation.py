@@ -164,12 +164,12 @@ def others_that_use(former, patterns, suffixes=("", NEXT)):
 
     suffixes: of the links
     """
-    file = os.path.realpath(former.files[-1])
     return [place.path + suffix
             for domain in key_places.domains(patterns, OF_KEYS)
             for place in key_places.places(domain, patterns) for suffix in suffixes
             if place.path + suffix not in former.files
-            and os.path.realpath(place.path + suffix) == file]
+            and os.path.lexists(place.path + suffix)
+            and is_same(place.path + suffix, former.files[-1])]
 
 
 def queue_lifetime(control):

@@ -147,7 +147,7 @@ class Host(Administrator):
 
 
 def txt(name, address, port):
-    for attempt in range(5):
+    for _ in range(5):
         with contextlib.suppress(OSError):      # a datagram may be lost
             wire = dnslib.DNSRecord.question(name, "TXT").send(address, port, timeout=2)
             for answer in dnslib.DNSRecord.parse(wire).rr:

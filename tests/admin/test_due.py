@@ -2,6 +2,8 @@
 """qmail-dk rotate --due: each step at its time, and never one before it."""
 
 import os
+import pty
+import subprocess
 
 import pytest
 
@@ -159,6 +161,18 @@ def test_named_domains(host):
         "keygen other.example", "FAIL x: 'x' is not a domain name",
         f"done {TWO}: s1 signs from now on"]
     assert host.links(ONE) == {"default": "s1", "default.next": "s2"}
+
+
+def test_on_a_terminal(host):
+    """There it says that nothing is due, and what comes next."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run([host.command, "rotate", "--due"], stdout=theirs, stderr=theirs,
+                          env=host.environment)
+    os.close(theirs)
+    with open(ours, "rb", buffering=0) as terminal:
+        line = terminal.read(4096).decode()
+    assert done.returncode == 0
+    assert line.startswith(f"nothing is due; the next key to be changed is {ONE}'s, on 20")
 
 
 def test_two_at_once(host):
