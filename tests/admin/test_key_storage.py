@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import time
-import types
 
 import pytest
 
@@ -18,6 +17,7 @@ from lib import qmail_dk
 from lib.admin import key_storage
 from lib.admin.host import Host
 from lib.errors import RequestTrouble
+from lib.settings import Settings
 from tests.support import fault_keys, fault_sweep
 from tests.support.administrator import DOMAIN, GROUP, admin, make_next, records      # noqa: F401
 
@@ -126,6 +126,7 @@ KEYGEN = ("keygen", DOMAIN, "--group", GROUP, *ED25519)
 ROTATE = ("rotate", DOMAIN, "--group", GROUP, *ED25519)
 ACTIVATE = ("rotate", DOMAIN, "--activate", "--force", *ED25519)
 RETIRE = ("rotate", DOMAIN, "--retire", *ED25519)
+REMOVE = ("remove", DOMAIN)
 SECOND, THIRD = (*ROTATE, "--selector", "s2"), (*ROTATE, "--selector", "s3")
 
 
@@ -142,7 +143,8 @@ KEYS = {
 }
 BESIDE = [("no key", KEYGEN, KEYGEN), ("first", KEYGEN, ACTIVATE), ("next", ACTIVATE, ACTIVATE),
           ("next", ACTIVATE, THIRD), ("next", THIRD, ACTIVATE), ("next", RETIRE, ACTIVATE),
-          ("next", ("dns", DOMAIN), ACTIVATE), ("former", THIRD, RETIRE), ("former", RETIRE, THIRD)]
+          ("next", ("dns", DOMAIN), ACTIVATE), ("former", THIRD, RETIRE), ("former", RETIRE, THIRD),
+          ("next", REMOVE, ACTIVATE), ("next", ACTIVATE, REMOVE), ("former", THIRD, REMOVE)]
 
 
 BEFORE = 0
@@ -151,7 +153,7 @@ LOOKS = 6               # to try of each two commands; with more RACES all
 
 def verb(command):
     return " ".join(word for word in command
-                    if word in ("keygen", "rotate", "dns", "--activate", "--retire"))
+                    if word in ("keygen", "rotate", "remove", "dns", "--activate", "--retire"))
 
 
 class Beside:
@@ -178,8 +180,7 @@ class Beside:
     def run(self, command):
         """The exit code; whatever is not meant to happen is raised."""
         options = qmail_dk.parser().parse_args(command)
-        settings = types.SimpleNamespace(
-            key_patterns=lambda: self.admin.environment["DKSIGN"], control=str(self.admin.control))
+        settings = Settings(self.admin.environment, str(self.admin.control))
         try:
             return options.verb(options, Host(settings))
         except RequestTrouble:
