@@ -35,10 +35,10 @@ ORIGINAL = "#!/bin/sh\ncat >\"$SCRATCH/sent.$$\"\nprintf 'r\\0K%s\\n\\0' \"$SCRA
 OTHER_PORT = """
 from lib.admin import due
 due.PATIENCE = 0
-from lib.lookup import budget
-budget.resolver("127.0.0.1")
 from lib.lookup import name_servers
-name_servers.PORT = {port}
+name_servers.PORT = "{port}"
+from lib.packages import add_site_packages
+add_site_packages()
 import types, dns.message, dns.renderer
 from tests.support.clock import REAL
 for module in dns.message, dns.renderer:        # named has the real time, and TSIG depends on it

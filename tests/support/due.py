@@ -22,10 +22,8 @@ DAY = 86400
 OTHER_PORT = """
 from lib.admin import due
 due.PATIENCE = {patience}
-from lib.lookup import budget
-budget.resolver("127.0.0.1")
 from lib.lookup import name_servers
-name_servers.PORT = {port}
+name_servers.PORT = "{port}"
 """
 
 # Adds a record to each file of a directory, or removes it; it fails for a domain that a
