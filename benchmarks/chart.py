@@ -45,22 +45,28 @@ def drawn(sections):
 def panel(section, left, top):
     """Yields the elements (str) of a section's panel, whose corner is at left, top."""
     yield text(left, top + TITLE - 12, section.title, "font-weight='bold'")
-    longest = max((row.figures.cpu for row in section.rows if row.figures), default=0)
+    longest = max((bar(row) for row in section.rows), default=0)
     for number, row in enumerate(section.rows):
         y = top + TITLE + number * LINE
         yield text(left + NAMES - 8, y + 13, row.name, "text-anchor='end'")
-        length = max(row.figures.cpu / longest * BARS, 1) if row.figures else 0
+        length = max(bar(row) / longest * BARS, 1) if bar(row) else 0
         yield (f"<rect x='{left + NAMES}' y='{y}' width='{length:.1f}' height='{LINE - 6}' "
                f"fill='{OURS if row.ours else OTHERS}'/>")
         yield text(left + NAMES + length + 6, y + 13, words(row.figures))
+
+
+def bar(row):
+    """Returns the milliseconds of CPU of a Row, 0 if there are none."""
+    return row.figures.cpu or 0 if row.figures else 0
 
 
 def words(figures):
     """Returns the text after a bar."""
     if not figures:
         return "not measured"
-    rate = f", {shown(figures.rate)}/s" if figures.rate else ""
-    return f"{shown(figures.cpu)} ms{rate}"
+    return ", ".join(shown(figure) + unit for figure, unit in (
+        (figures.cpu, " ms"), (figures.rate, "/s"),
+        (not figures.cpu and figures.memory, " MiB")) if figure)
 
 
 def text(x, y, content, attributes=""):

@@ -10,11 +10,10 @@ import contextlib
 import json
 import os
 import shutil
-import statistics
 import subprocess
 
 from figures import Figures, Row, Section
-from programs import BARE, Program, run
+from programs import BARE, Program, of_one_run, run
 from scratch import DOMAIN, HERE, SELECTOR, with_packages
 from slow_dns import wire_name
 
@@ -113,11 +112,10 @@ def row(scratch, python, name, names, runs):
         f">{output}", "||", ":"]))
     program = Program(name, True, [command], "/dev/null", {
         "DKSIGN": scratch.key_pattern, "DNSCACHEIP": ADDRESSES[0], "PATH": os.environ["PATH"]}, {})
-    samples = [run(program, 1, scratch.python) for _ in range(runs)]
+    samples = [of_one_run(run(program, 1, scratch.python)) for _ in range(runs)]
     with open(output, encoding="utf-8") as file:
         said = file.read()
     trials = 2 * len(names) if name == CHECKED else 0
     if (said.count(GOOD), said.count(PASSED)) != (len(names), trials):
         return Row(name, True, None, None, "does not work here")
-    cpu, peak, seconds = map(statistics.median, zip(*samples))
-    return Row(name, True, Figures(cpu * 1000, seconds * 1000, None, peak / 1024), BARE)
+    return Row(name, True, Figures.of(samples), BARE)

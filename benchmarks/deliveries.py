@@ -13,7 +13,6 @@ import itertools
 import os
 import pwd
 import shutil
-import statistics
 import subprocess
 import time
 from typing import NamedTuple
@@ -131,8 +130,7 @@ class Host:
                     except NotDelivered as reason:
                         remarks[name] = f"not delivered: {reason}"
             rows += [Row(name_of(name, kind), name != STOCK,
-                         None if remarks[name] else Figures(*map(statistics.median,
-                                                                 zip(*samples[name]))),
+                         None if remarks[name] else Figures.of(samples[name]),
                          (title, name_of(STOCK, kind)), remarks[name]) for name in ways]
         return Section(title, rows)
 

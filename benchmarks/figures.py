@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The figures that are measured, and their table."""
 
+import statistics
 from typing import NamedTuple
 
 AT_ONCE = 20            # messages at once, when messages per second are counted
-LINE = "{:42} {:>8} {:>7} {:>8} {:>8} {:>8}  {}"
-HEADING = LINE.format("", "CPU ms", "ratio", "ms", "per s", "MiB", "target: figure")
+LINE = "{:42} {:>8} {:>11} {:>7} {:>8} {:>8} {:>11} {:>8}  {}"
+HEADING = LINE.format("", "CPU ms", "quartiles", "ratio", "ms", "per s", "quartiles", "MiB",
+                      "target: figure (quartiles)")
 
 
 class Amount(NamedTuple):
@@ -23,17 +25,37 @@ class Amount(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Medians for one message.
+    """Medians for one message; any of them may be None.
 
     cpu: milliseconds of CPU
     latency: milliseconds by the clock from start to end, with nothing else running
-    rate: messages a second, AT_ONCE at once, or None
+    rate: messages a second, AT_ONCE at once
     memory: MiB
+    samples: the Figures of each round, of which these are the medians; those that are
+    compared have been measured in turn, so round by round
     """
     cpu: float
     latency: float
     rate: float
     memory: float
+    samples: tuple = ()
+
+    @classmethod
+    def of(cls, samples):
+        """Returns the medians of Figures, a list of one or more."""
+        return cls(*(middle([sample[column] for sample in samples]) for column in range(4)),
+                   tuple(samples))
+
+
+def middle(values):
+    """Returns the median of numbers; None if one is None."""
+    return None if None in values else statistics.median(values)
+
+
+def quartiles(values):
+    """Returns the quartiles of two or more numbers, the lower and the upper."""
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
 
 
 class Row(NamedTuple):
@@ -70,16 +92,25 @@ def lines(section, results, targets):
         yield LINE.format("  " + row.name, *cells(row.figures, results.get(row.reference)),
                           "".join(remarks[:1])).rstrip()
         for remark in remarks[1:]:
-            yield LINE.format("", "", "", "", "", "", remark)
+            yield LINE.format(*[""] * 8, remark)
 
 
 def cells(figures, reference):
     """Returns the cells of a row, list of str.  reference: Figures for the ratio, or None"""
     if not figures:
-        return ["-"] * 5
-    cpu, latency, rate, memory = (shown(figure) if figure else "-" for figure in figures)
-    ratio = f"{figures.cpu / reference.cpu:.2f}" if reference else "-"
-    return [cpu, ratio, latency, rate, memory]
+        return ["-"] * 7
+    cpu, latency, rate, memory = (shown(figure) if figure else "-" for figure in figures[:4])
+    ratio = (f"{figures.cpu / reference.cpu:.2f}" if reference and figures.cpu and reference.cpu
+             else "-")
+    return [cpu, spread(figures, "cpu"), ratio, latency, rate, spread(figures, "rate"), memory]
+
+
+def spread(figures, name):
+    """Returns the quartiles of one of the Figures, str; "-" if there are none."""
+    values = [getattr(sample, name) for sample in figures.samples]
+    if len(values) < 2 or None in values:
+        return "-"
+    return "-".join(map(shown, quartiles(values)))
 
 
 def shown(number):

@@ -8,11 +8,10 @@ ours.
 import os
 import random
 import shutil
-import statistics
 import time
 
 from figures import Figures, Row, Section
-from programs import BARE, Program, command, run
+from programs import BARE, Program, command, of_one_run, run
 
 OURS, SINCE, PEER = "log", "log --since", "mawk, only counts what is signed"
 MEGABYTES = 200         # of the log
@@ -58,8 +57,8 @@ def row(one, runs, python):
     """Returns the Row of a Program."""
     if not one.command:
         return Row(one.name, one.ours, None, None, "not installed here")
-    cpu, peak, seconds = map(statistics.median, zip(*(run(one, 1, python) for _ in range(runs))))
-    return Row(one.name, one.ours, Figures(cpu * 1000, seconds * 1000, None, peak / 1024), BARE)
+    samples = [of_one_run(run(one, 1, python)) for _ in range(runs)]
+    return Row(one.name, one.ours, Figures.of(samples), BARE)
 
 
 def write(path, size):

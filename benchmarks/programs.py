@@ -9,7 +9,6 @@ measured as well and subtracted.
 import contextlib
 import os
 import shutil
-import statistics
 import subprocess
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ KEYLESS_DOMAIN = "no-key.example"
 NOTHING = "/bin/true"
 NOTHING_ROW = ("signing, small", f"{NOTHING}, in qmail's place")
 BARE = ("signing, small", "bare interpreter, -IS -c pass")
+SERVER = "resident verifier, its 4 workers"
 SMALL = 10**5           # bytes; a message with more is not small
 RESIDENT_MOST = 8 * 1024 * 1024     # bytes; a larger message never goes to the server
 
@@ -80,12 +80,18 @@ class Programs:
             self.nothing = figures[NOTHING_ROW].cpu
         for key, program in working.items():
             if program.ends:
-                figures[key] = figures[key]._replace(cpu=figures[key].cpu - self.nothing)
+                figures[key] = less(figures[key], self.nothing)
         rows = {}
         for key, program in programs.items():
             rows.setdefault(key[0], []).append(
                 Row(program.name, program.ours, figures.get(key), BARE, remarks[key]))
+        if self.verifyd and amount.size <= SMALL:
+            rows[f"verifying, {title}"].append(self.server())
         return [Section(name, members) for name, members in rows.items()]
+
+    def server(self):
+        """Returns the Row of the resident verifier's memory, after the messages so far."""
+        return Row(SERVER, True, Figures(None, None, None, self.verifyd.memory()), None)
 
     def signers(self, size):
         """Yields the Programs that sign, and the bare interpreter to compare them with."""
@@ -206,22 +212,21 @@ def opendkim(key):
 
 
 def measure(programs, runs, python):
-    """Runs each program `runs` times in turn.  Returns {key: Figures}, without rates.
-
-    The CPU of a server for a program is spread over the program's runs.
-    """
+    """Runs each program `runs` times in turn.  Returns {key: Figures}, without rates."""
     samples = {key: [] for key in programs}
-    before = {key: program.server.cpu() for key, program in programs.items() if program.server}
     for _ in range(runs):
         for key, program in programs.items():
-            samples[key].append(run(program, 1, python))
-    figures = {}
-    for key, values in samples.items():
-        cpu, peak, seconds = map(statistics.median, zip(*values))
-        if key in before:
-            cpu += (programs[key].server.cpu() - before[key]) / runs
-        figures[key] = Figures(cpu * 1000, seconds * 1000, None, peak / 1024)
-    return figures
+            before = program.server.cpu() if program.server else 0
+            found = of_one_run(run(program, 1, python))
+            served = program.server.cpu() - before if program.server else 0
+            samples[key].append(found._replace(cpu=found.cpu + served * 1000))
+    return {key: Figures.of(found) for key, found in samples.items()}
+
+
+def less(figures, milliseconds):
+    """Returns Figures with less CPU."""
+    return figures._replace(cpu=figures.cpu - milliseconds, samples=tuple(
+        less(sample, milliseconds) for sample in figures.samples))
 
 
 def under_load(program, count, python):
@@ -230,8 +235,13 @@ def under_load(program, count, python):
         return count / run(program, count, python)[2], ""
     before = program.server.answers()
     rate = count / run(program, count, python)[2]
-    return rate, (f"{program.server.answers() - before} of {count} at once by the server, "
-                  f"which has {program.server.memory():.1f} MiB")
+    return rate, f"{program.server.answers() - before} of {count} at once by the server"
+
+
+def of_one_run(used):
+    """Returns Figures of what run() returns for one run of a program."""
+    cpu, peak, seconds = used
+    return Figures(cpu * 1000, seconds * 1000, None, peak / 1024)
 
 
 def run(program, count, python):

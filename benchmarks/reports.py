@@ -8,12 +8,11 @@ nothing, and to ask nobody.
 import glob
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 
 from figures import Figures, Row, Section
-from programs import BARE, Program, command, run
+from programs import BARE, Program, command, of_one_run, run
 from scratch import CHECKOUT
 
 sys.path.append(CHECKOUT)
@@ -69,8 +68,7 @@ def row(one, runs, python, database):
             for path in glob.glob(f"{database}*"):
                 os.unlink(path)
         try:
-            samples.append(run(one, 1, python))
+            samples.append(of_one_run(run(one, 1, python)))
         except subprocess.CalledProcessError:
             return Row(one.name, one.ours, None, None, "does not work here")
-    cpu, peak, seconds = map(statistics.median, zip(*samples))
-    return Row(one.name, one.ours, Figures(cpu * 1000, seconds * 1000, None, peak / 1024), BARE)
+    return Row(one.name, one.ours, Figures.of(samples), BARE)

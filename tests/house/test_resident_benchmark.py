@@ -62,17 +62,39 @@ def children_cpu():
 
 
 @pytest.mark.parametrize("stock, resident, verdicts", [
-    ((2.0, 200, 0), (5.8, 110, 79), ["2.9, met", "0.55, met", "79, met"]),
-    ((2.0, 200, 0), (6.2, 90, 81), ["3.1, NOT MET", "0.45, NOT MET", "81, NOT MET"]),
+    ((2.0, 200, 0), (5.8, 110, 79), ["2.9 (2.9-2.9), met", "0.55 (0.55-0.55), met",
+                                     "79 (79-79), met"]),
+    ((2.0, 200, 0), (6.2, 90, 81), ["3.1 (3.1-3.1), NOT MET", "0.45 (0.45-0.45), NOT MET",
+                                    "81 (81-81), NOT MET"]),
     (None, (6.2, 90, 60), ["no figures of stock, a message each",
-                           "no figures of stock, a message each", "60, met"])])
+                           "no figures of stock, a message each", "60 (60-60), met"])])
 def test_the_resident_signer_is_held_to_its_targets(modules, monkeypatch, stock, resident,
                                                     verdicts):
     deliveries, figures, targets = modules
-    results = {key: figures.Figures(used[0], 40, used[1], used[2])
+    results = {key: figures.Figures.of([figures.Figures(used[0], 40, used[1], used[2])] * 2)
                for key, used in ((STOCK, stock), (RESIDENT, resident)) if used}
     row = figures.Row(RESIDENT[1], True, results[RESIDENT], STOCK)
     monkeypatch.setattr(targets, "RESIDENT_MEMORY", 80)     # of two processes
     lines = list(figures.lines(figures.Section(RESIDENT[0], [row]), results,
                                targets.all_targets("50 MB")))
     assert [line.rpartition(": ")[2] for line in lines[1:]] == verdicts
+
+
+@pytest.mark.parametrize("rounds, verdict", [
+    ([3.9], "3.9, undecided: one round shows no spread"),
+    ([3.7, 3.8, 3.9], "3.8 (3.75-3.85), met"),
+    ([4.1, 4.2, 4.3], "4.2 (4.15-4.25), NOT MET"),
+    ([3.7, 3.8, 4.3], "3.8 (3.75-4.05), undecided: spread wider than the margin"),
+    ([3.9, 4.2, 4.3], "4.2 (4.05-4.25), NOT MET"),
+    ([3.8, 4.1, 4.3], "4.1 (3.95-4.2), undecided: spread wider than the margin")])
+def test_a_wide_spread_decides_nothing(modules, rounds, verdict):
+    """Of a figure that compares two rows round by round, although both vary more."""
+    _, figures, targets = modules
+    row, other = ("verifying, small", "verifier"), ("signing, small", "bare")
+    bare = [10.0, 20.0, 40.0][:len(rounds)]
+    results = {
+        row: figures.Figures.of([figures.Figures(ratio * base, 0, None, 0)
+                                 for ratio, base in zip(rounds, bare)]),
+        other: figures.Figures.of([figures.Figures(base, 0, None, 0) for base in bare])}
+    target = targets.Target(*row, "<=", 4, "x bare", targets.ratio("cpu", row, other))
+    assert target.verdict(results) == f"<= 4 x bare: {verdict}"
