@@ -3,10 +3,10 @@
 
     python3 real_host.py        (run by sections(), in namespaces of its own)
 
-The qmail in /var/qmail gets a control directory and a queue of its own, the latter in
-memory, so that no disk is measured; a network that has only loopback; and a log socket
-that is read, since ours log each message.  An SMTP server that answers at once takes all
-mail.  Nothing of this is seen outside, and all of it ends with the process.
+The qmail in /var/qmail gets a control directory and a queue of its own, on the disk that
+has the scratch directory; a network that has only loopback; and a log socket that is
+read, since ours log each message.  An SMTP server that answers at once takes all mail.
+Nothing of this is seen outside, and all of it ends with the process.
 """
 
 import contextlib
@@ -192,8 +192,9 @@ class RealHost:
     @contextlib.contextmanager
     def queue(self):
         """A context in which the queue is a new one."""
-        place = f"{QMAIL}/queue"
-        mount("-t", "tmpfs", "-o", "mode=750", "tmpfs", place)
+        place, new = f"{QMAIL}/queue", f"{self.directory}/queue"
+        os.mkdir(new)
+        mount("--bind", new, place)
         try:
             for path, mode, owner, group, size in self.layout:
                 path = place + path
@@ -209,6 +210,7 @@ class RealHost:
             yield
         finally:
             subprocess.run(["umount", "-l", place], check=True)
+            shutil.rmtree(new)
 
     @contextlib.contextmanager
     def cover(self, name, program):
