@@ -22,6 +22,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from typing import NamedTuple
 
 import deliveries
@@ -227,7 +228,7 @@ class RealHost:
 
 
 class Log:
-    """Reads what programs write to syslog.  lines: how many messages were signed"""
+    """Reads what programs write to syslog.  signed: how many messages were signed"""
 
     def __init__(self):
         self.signed = 0
@@ -239,6 +240,13 @@ class Log:
     def read(self):
         while True:
             self.signed += b"signed: dkim" in self.socket.recv(65536)
+
+    def reaches(self, number):
+        """Returns whether so many messages were signed.  Waits for the last of their lines."""
+        deadline = time.monotonic() + 1
+        while self.signed < number and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.signed == number
 
 
 def queue_layout(top):

@@ -16,6 +16,10 @@ class c_int(_ctypes._SimpleCData):
     _type_ = "i"
 
 
+class c_short(_ctypes._SimpleCData):
+    _type_ = "h"
+
+
 class c_size_t(_ctypes._SimpleCData):
     _type_ = "L"
 

@@ -16,8 +16,10 @@ from .. import maillog, process
 from ..qmail import remote as contract, spawn
 from ..settings import Settings
 from ..signing import outbound
+from . import signed_messages
 from .dispatcher import Signer
 from .loop import TICK, Loop
+from .starter import Starter
 
 
 class Delivery:
@@ -26,15 +28,16 @@ class Delivery:
     number, sender, recipient, host: as in its spawn.Command
     message: descriptor of the queue file; None once the original is started
     signed: the signed_messages.SignedMessage being sent; None before that
+    copy: descriptor that the original gets; None once it is started
     state: os.stat_result of the queue file
-    process_id: of the original; None before it is started
+    retried: whether it was not started at first, for want of something
     wait_status: of the original, as os.waitpid() gives it
     report, report_end: descriptors of the pipe, for reading and for writing
     output: bytes read from the pipe so far
     """
 
-    __slots__ = ("number", "sender", "recipient", "host", "message", "signed", "state",
-                 "process_id", "wait_status", "report", "report_end", "output")
+    __slots__ = ("number", "sender", "recipient", "host", "message", "signed", "copy", "state",
+                 "retried", "wait_status", "report", "report_end", "output")
 
     def __init__(self, command, message, state):
         self.number = command.number
@@ -43,8 +46,9 @@ class Delivery:
         self.host = command.host
         self.message = message
         self.signed = None
+        self.copy = None
         self.state = state
-        self.process_id = None
+        self.retried = False
         self.wait_status = None
         self.report = None
         self.report_end = None
@@ -64,13 +68,16 @@ class Rspawn:
         self.blocked = {signal.SIGCHLD, *signal.pthread_sigmask(signal.SIG_UNBLOCK,
                                                                 [signal.SIGCHLD])}
         passes = process.passes(os.environ, contract.PASSES)
-        self.environment = dict(os.environ, **{contract.PASSES: str(passes + 1)})
+        environment = dict(os.environ, **{contract.PASSES: str(passes + 1)})
         self.commands = spawn.CommandReader()
         self.deliveries = {}        # number: Delivery
         self.started = {}           # process id: Delivery
         self.reading = True
         self.writing = True
         self.loop = Loop()
+        # As for the children of spawn.c, SIGCHLD is blocked and SIGPIPE ignored.  Python
+        # ignores SIGPIPE at its start, and SIGXFSZ as well.
+        self.starter = Starter(environment, self.blocked, [signal.SIGXFSZ], self.loop.wake_up)
         self.signer = Signer(self.start, self.give_up, self.loop.watch, self.loop.unwatch)
         self.kept = self.signer.kept
 
@@ -92,7 +99,7 @@ class Rspawn:
     def work(self):
         next_tick = 0.0
         while self.reading or self.deliveries:
-            self.loop.turn(self.is_busy())
+            self.turn()
             if time.monotonic() >= next_tick:
                 self.reap()
                 self.signer.tick()
@@ -102,18 +109,24 @@ class Rspawn:
         """Waits for the deliveries that were started; answers the others with words."""
         watched = {self.loop.wake}
         for delivery in list(self.deliveries.values()):
-            if delivery.process_id is None:
+            if delivery.signed is None:
                 self.give_up(delivery, words)
             else:
                 watched.add(delivery.report)
         for descriptor in self.loop.callbacks.keys() - watched:
             self.loop.unwatch(descriptor)
         while self.deliveries:
-            self.loop.turn(self.is_busy())
+            self.turn()
             self.reap()
 
+    def turn(self):
+        """Waits for something to do, and does it."""
+        self.loop.turn(self.is_busy())
+        for result in self.starter.results_so_far():
+            self.handle_start(*result)
+
     def is_busy(self):
-        return bool(self.started) or self.signer.is_busy()
+        return bool(self.started or self.starter.in_progress) or self.signer.is_busy()
 
     def read_commands(self):
         try:
@@ -165,20 +178,12 @@ class Rspawn:
             path = self.kept.with_room(lambda: self.settings.path("DKREMOTE"), signed)
             outbound.log(signed.remarks, [os.fsdecode(part) for part in
                                           (delivery.host, delivery.sender, delivery.recipient)])
-            message = self.kept.with_room(lambda: os.dup(delivery.message) if signed.copy is None
-                                          else signed.open_copy(), signed)
+            delivery.copy = self.kept.with_room(
+                lambda: os.dup(delivery.message) if signed.copy is None else signed.open_copy(),
+                signed)
         except Exception as trouble:
             self.give_up(delivery, spawn.deferral(spawn.trouble_text(trouble)))
             return
-        try:
-            self.start_original(path, delivery, message)
-        finally:
-            process.close(message)
-        if delivery.process_id is not None:
-            delivery.signed = signed
-            self.kept.begun(signed)
-
-    def start_original(self, path, delivery, message):
         try:
             delivery.report, delivery.report_end = self.kept.with_room(os.pipe)
             os.set_blocking(delivery.report, False)
@@ -187,23 +192,34 @@ class Rspawn:
             return
         self.loop.watch(delivery.report, lambda: self.read_report(delivery))
         try:
-            # As for the children of spawn.c, SIGCHLD is blocked and SIGPIPE ignored.  Python
-            # ignores SIGPIPE at its start, and SIGXFSZ as well.
-            delivery.process_id = self.kept.with_room(lambda: os.posix_spawn(
-                path, [b"qmail-remote", delivery.host, delivery.sender, delivery.recipient],
-                self.environment, setsigmask=self.blocked, setsigdef=[signal.SIGXFSZ],
-                file_actions=[(os.POSIX_SPAWN_DUP2, message, 0),
-                              (os.POSIX_SPAWN_DUP2, delivery.report_end, 1),
-                              (os.POSIX_SPAWN_DUP2, delivery.report_end, 2)]))
-        except OSError as error:
-            self.give_up(delivery, words_for_start(path, error))
-            return
+            self.start_original(delivery, path)
         except ValueError as error:     # a NUL in DKREMOTE
             self.give_up(delivery, spawn.deferral(spawn.trouble_text(error)))
             return
-        self.started[delivery.process_id] = delivery
-        process.close(delivery.message)
-        delivery.message = None
+        delivery.signed = signed
+        self.kept.begun(signed)
+
+    def start_original(self, delivery, path):
+        self.starter.start(
+            (delivery, path), path,
+            [b"qmail-remote", delivery.host, delivery.sender, delivery.recipient],
+            (delivery.copy, delivery.report_end))
+
+    def handle_start(self, subject, process_id, error):
+        """Handles the result of start_original(), as Starter gives it."""
+        delivery, path = subject
+        if error:
+            trouble = OSError(error, os.strerror(error))
+            if (not delivery.retried and signed_messages.is_scarcity(trouble)
+                    and self.kept.make_room(delivery.signed)):
+                delivery.retried = True
+                self.start_original(delivery, path)
+            else:
+                self.give_up(delivery, words_for_start(path, trouble))
+            return
+        self.started[process_id] = delivery
+        process.close(delivery.message, delivery.copy)
+        delivery.message = delivery.copy = None
 
     def reap(self):
         """Collects the exit status of each child that has ended."""
@@ -214,6 +230,9 @@ class Rspawn:
                 return      # no children
             if not process_id:
                 return
+            # It may have ended before the thread that has started it could say so.
+            while process_id not in self.started and self.starter.in_progress:
+                self.handle_start(*self.starter.next_result())
             delivery = self.started.pop(process_id, None)
             if delivery is None:
                 self.signer.ended(process_id)
@@ -245,7 +264,7 @@ class Rspawn:
     def forget(self, delivery):
         """Closes the descriptors of a delivery and removes it."""
         self.loop.unwatch(delivery.report)
-        process.close(delivery.message, delivery.report, delivery.report_end)
+        process.close(delivery.message, delivery.copy, delivery.report, delivery.report_end)
         if delivery.signed is not None:
             self.kept.ended(delivery.signed)
         del self.deliveries[delivery.number]

@@ -13,13 +13,15 @@ class Loop:
     """Calls a function when a descriptor may be readable.
 
     callbacks: {descriptor: function without arguments}
-    wake: descriptor, readable when a child has ended; None before watch_children()
+    wake, written: the ends of a pipe, readable when a child has ended or wake_up() was
+    called; None and -1 before watch_children()
     """
 
     def __init__(self):
         self.poll = select.poll()
         self.callbacks = {}
         self.wake: "int | None" = None
+        self.written = -1
 
     def watch(self, descriptor, callback):
         """Calls callback() when descriptor is readable, and perhaps when it is not."""
@@ -34,11 +36,12 @@ class Loop:
     def watch_children(self, ended):
         """Calls ended() when a child has ended.  Each signal puts a byte into a pipe."""
         wake, written = os.pipe()
-        self.wake = wake
+        self.wake, self.written = wake, written
         os.set_blocking(wake, False)
         os.set_blocking(written, False)
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.siginterrupt(signal.SIGCHLD, False)      # else syslog(3) loses a line that waits
 
         def woken():
             try:
@@ -47,6 +50,13 @@ class Loop:
                 pass
             ended()
         self.watch(wake, woken)
+
+    def wake_up(self):
+        """Ends the wait of turn().  Other threads may call it."""
+        try:
+            os.write(self.written, b"w")
+        except OSError:
+            pass    # full, so it is readable
 
     def turn(self, busy):
         """Waits until a descriptor is ready, then calls the callbacks.

@@ -7,7 +7,6 @@ over a socket of type SOCK_SEQPACKET, so each arrives whole.
 """
 
 import marshal
-import os
 import socket
 
 from .. import process
@@ -74,9 +73,7 @@ class Reply:
 def receive_reply(sent):
     """Returns a Reply, or None if the process has ended.  Raises BlockingIOError."""
     try:
-        data, descriptors, _, _ = socket.recv_fds(sent, LONGEST, 1)
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)
+        data, descriptors, _, _ = socket.recv_fds(sent, LONGEST, 1, socket.MSG_CMSG_CLOEXEC)
     except BlockingIOError:
         raise
     except OSError:
