@@ -21,7 +21,6 @@ import stat
 import struct
 import subprocess
 import sys
-import threading
 import time
 from typing import NamedTuple
 
@@ -130,31 +129,31 @@ class RealHost:
 
     scratch: scratch.Scratch; directory: for the files of this
     remote, rspawn: copies of qmail's own programs, which cover() may hide
-    sink_port: of the sink; log: Log
+    sink: Popen of the SMTP server, which reads the log as well; sink_port: of it
+    source: path of the program that sends mail
     """
 
     def __init__(self, scratch):
         self.scratch = scratch
         self.directory = f"{scratch.directory}/real"
         os.makedirs(f"{self.directory}/control")
-        self.sink, self.source = map(self.compiled, ("smtp_sink", "smtp_source"))
+        self.source = self.compiled("smtp_source")
         self.remote, self.rspawn = map(self.copied, ("qmail-remote", "qmail-rspawn"))
         self.layout = queue_layout(f"{QMAIL}/queue")
         user = pwd.getpwnam("qmailr")
         os.chown(scratch.key, user.pw_uid, user.pw_gid)
         self.processes = contextlib.ExitStack()
-        self.sink_port = None
-        self.log = None
+        self.sink = self.sink_port = None
 
     def __enter__(self):
         set_loopback_up()
         mount("--bind", f"{self.directory}/control", f"{QMAIL}/control")
         self.mount_devices()
-        self.log = Log()
-        sink = self.processes.enter_context(subprocess.Popen(
-            [self.sink], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-        self.processes.callback(sink.stdin.close)
-        self.sink_port = int(sink.stdout.readline())
+        self.sink = self.processes.enter_context(subprocess.Popen(
+            [self.compiled("smtp_sink"), "/dev/log"], bufsize=0,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        self.processes.callback(self.sink.stdin.close)
+        self.sink_port = int(self.sink.stdout.readline())
         for name, text in (("me", "host.example.com"), ("rcpthosts", "example.net"), ("locals", ""),
                            ("smtproutes", f":127.0.0.1:{self.sink_port}")):
             self.control(name, text)
@@ -162,6 +161,18 @@ class RealHost:
 
     def __exit__(self, *error):
         self.processes.close()
+
+    def signed(self):
+        """Returns how many messages ours have logged as signed."""
+        self.sink.stdin.write(b"?")
+        return int(self.sink.stdout.readline())
+
+    def have_signed(self, number):
+        """Returns whether so many messages were signed.  Waits for the last of their lines."""
+        deadline = time.monotonic() + 1
+        while (found := self.signed()) < number and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return found == number
 
     def compiled(self, name):
         path = f"{self.directory}/{name}"
@@ -225,28 +236,6 @@ class RealHost:
             yield
         finally:
             subprocess.run(["umount", "-l", place], check=True)
-
-
-class Log:
-    """Reads what programs write to syslog.  signed: how many messages were signed"""
-
-    def __init__(self):
-        self.signed = 0
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind("/dev/log")
-        os.chmod("/dev/log", 0o666)
-        threading.Thread(target=self.read, daemon=True).start()
-
-    def read(self):
-        while True:
-            self.signed += b"signed: dkim" in self.socket.recv(65536)
-
-    def reaches(self, number):
-        """Returns whether so many messages were signed.  Waits for the last of their lines."""
-        deadline = time.monotonic() + 1
-        while self.signed < number and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return self.signed == number
 
 
 def queue_layout(top):

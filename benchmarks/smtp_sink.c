@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* An SMTP server on 127.0.0.1 that answers at once, accepts any message and keeps none.
+/* An SMTP server on 127.0.0.1 that answers at once, accepts any message and keeps none;
+ * and a syslog daemon that counts messages that were signed.
  *
- *     smtp_sink        (prints its port; exits at the end of descriptor 0)
+ *     smtp_sink LOG    (LOG: the path of the log socket)
+ *
+ * It prints its port, and the count each time that it reads a byte from descriptor 0; it
+ * exits at the end of that.
  *
  * It acknowledges each packet at once as well: a client that writes a message in
  * several parts would otherwise wait 40 ms before the second.
@@ -16,6 +20,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { MOST = 4096 };           /* connections */
@@ -99,6 +105,43 @@ static int listening(void)
 	return fd;
 }
 
+static int log_socket(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0
+	    || chmod(path, 0666) < 0)
+		die(path);
+	return fd;
+}
+
+/* Reads all lines that are there.  Returns how many say that a message was signed. */
+static long count_signed(int log)
+{
+	char line[4096];
+	ssize_t length;
+	long count = 0;
+
+	while ((length = read(log, line, sizeof line - 1)) >= 0) {
+		line[length] = 0;
+		count += strstr(line, "signed: dkim") != NULL;
+	}
+	return count;
+}
+
+/* Prints a count if it is asked for.  Exits at the end of descriptor 0. */
+static void tell(long count)
+{
+	char byte;
+
+	if (read(0, &byte, 1) <= 0)
+		exit(0);
+	printf("%ld\n", count);
+	fflush(stdout);
+}
+
 static void watch(int poll, int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
@@ -133,25 +176,34 @@ static void serve(int fd)
 		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof yes);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct epoll_event events[64];
-	int server = listening(), poll = epoll_create1(EPOLL_CLOEXEC);
+	int server = listening(), poll = epoll_create1(EPOLL_CLOEXEC), log;
+	long count = 0;
 
+	if (argc != 2)
+		return 2;
 	if (poll < 0)
 		die("epoll_create1");
+	log = log_socket(argv[1]);
+	watch(poll, log);
 	watch(poll, server);
 	watch(poll, 0);
 	for (;;) {
 		int ready = epoll_wait(poll, events, 64, -1);
 
 		for (int i = 0; i < ready; i++) {
-			if (events[i].data.fd == 0)
-				return 0;
-			if (events[i].data.fd == server)
+			int fd = events[i].data.fd;
+
+			if (fd == 0)
+				tell(count);
+			else if (fd == log)
+				count += count_signed(log);
+			else if (fd == server)
 				welcome(poll, server);
 			else
-				serve(events[i].data.fd);
+				serve(fd);
 		}
 	}
 }

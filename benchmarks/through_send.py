@@ -99,7 +99,7 @@ def measure(host, way, kind, at_once, amounts):
     if way == ONE_SHOT:
         count = max(count // 10, at_once)
     host.control("concurrencyremote", str(at_once))
-    signed = host.log.signed
+    signed = host.signed()
     with host.queue():
         if kind == LIST:
             queue(host, message, count)
@@ -108,8 +108,8 @@ def measure(host, way, kind, at_once, amounts):
                 queue(host, message, 1)
         with started(host, way) as (program, log):
             found = figures(program, log, count)
-    if way != STOCK and not host.log.reaches(signed + count):
-        raise NotDelivered(f"{host.log.signed - signed} of {count} were signed")
+    if way != STOCK and not host.have_signed(signed + count):
+        raise NotDelivered(f"{host.signed() - signed} of {count} were signed")
     return found
 
 

@@ -22,6 +22,7 @@ SILENCE = 60    # seconds without any line after an attempt took longer
 TRIAL = "QMAIL_DK_TRIAL"
 
 silent_until = 0.0  # time.monotonic()
+opened = False      # whether syslog(3) knows the program's name
 
 
 def printable(text):
@@ -65,11 +66,13 @@ def tell(text):
 
 def write(priority, text):
     """Writes a line to syslog; writes none in a trial, or for SILENCE seconds after it was slow."""
-    global silent_until
+    global opened, silent_until
     if TRIAL.encode() in posix.environ or time.monotonic() < silent_until:
         return
     import syslog
-    syslog.openlog(program(), syslog.LOG_PID, syslog.LOG_MAIL)
+    if not opened:
+        syslog.openlog(program(), syslog.LOG_PID, syslog.LOG_MAIL)
+        opened = True
     if process.takes_longer(PATIENCE, syslog.syslog, priority, printable(text)):
         silent_until = time.monotonic() + SILENCE
 

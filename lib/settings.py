@@ -257,7 +257,8 @@ def require_absolute(name, path):
 
     A relative path would differ between programs, since qmail-remote runs in queue/mess.
     """
-    if not path.startswith("/") or any(c < " " or c == "\x7f" for c in path):
+    if not path.startswith("/") or not (path.isascii() and path.isprintable()) and any(
+            c < " " or c == "\x7f" for c in path):
         raise SettingTrouble(f"{name}: {path!r} is not an absolute path")
 
 

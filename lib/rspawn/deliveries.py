@@ -22,6 +22,9 @@ from .loop import TICK, Loop
 from .starter import Starter
 
 
+REPORT_AT_ONCE = 8192       # bytes of a report in one read
+
+
 class Delivery:
     """A delivery in progress.
 
@@ -64,11 +67,12 @@ class Rspawn:
     def __init__(self, concurrency):
         self.concurrency = concurrency
         self.owner = os.stat(".").st_uid
-        self.settings = Settings(os.environ)
+        environment = dict(os.environ)      # looked up for each delivery; os.environ encodes
+        self.settings = Settings(environment)
         self.blocked = {signal.SIGCHLD, *signal.pthread_sigmask(signal.SIG_UNBLOCK,
                                                                 [signal.SIGCHLD])}
         passes = process.passes(os.environ, contract.PASSES)
-        environment = dict(os.environ, **{contract.PASSES: str(passes + 1)})
+        environment = dict(environment, **{contract.PASSES: str(passes + 1)})
         self.commands = spawn.CommandReader()
         self.deliveries = {}        # number: Delivery
         self.started = {}           # process id: Delivery
@@ -80,6 +84,7 @@ class Rspawn:
         self.starter = Starter(environment, self.blocked, [signal.SIGXFSZ], self.loop.wake_up)
         self.signer = Signer(self.start, self.give_up, self.loop.watch, self.loop.unwatch)
         self.kept = self.signer.kept
+        self.original = None        # path of qmail-remote, once looked up in this turn
 
     def run(self):
         """Works until descriptor 0 is at its end and all deliveries are answered.
@@ -121,9 +126,19 @@ class Rspawn:
 
     def turn(self):
         """Waits for something to do, and does it."""
+        self.look_again()
+        self.starter.release()
         self.loop.turn(self.is_busy())
         for result in self.starter.results_so_far():
             self.handle_start(*result)
+
+    def look_again(self):
+        """Forgets what was read for earlier deliveries: it may have changed.
+
+        All that one read brings was asked for before it, so may share what is read after it.
+        """
+        self.kept.look_again()
+        self.original = None
 
     def is_busy(self):
         return bool(self.started or self.starter.in_progress) or self.signer.is_busy()
@@ -133,6 +148,7 @@ class Rspawn:
             data = os.read(0, spawn.READ_AT_ONCE)
         except OSError:
             data = b""
+        self.look_again()
         if not data:
             self.reading = False
             self.loop.unwatch(0)
@@ -175,8 +191,10 @@ class Rspawn:
     def start(self, delivery, signed):
         """Starts the original for a Delivery with its SignedMessage, or gives it up."""
         try:
-            path = self.kept.with_room(lambda: self.settings.path("DKREMOTE"), signed)
-            outbound.log(signed.remarks, [os.fsdecode(part) for part in
+            if self.original is None:
+                self.original = self.kept.with_room(
+                    lambda: self.settings.path("DKREMOTE"), signed)
+            outbound.log(signed.remarks, [process.fsdecode(part) for part in
                                           (delivery.host, delivery.sender, delivery.recipient)])
             delivery.copy = self.kept.with_room(
                 lambda: os.dup(delivery.message) if signed.copy is None else signed.open_copy(),
@@ -192,7 +210,7 @@ class Rspawn:
             return
         self.loop.watch(delivery.report, lambda: self.read_report(delivery))
         try:
-            self.start_original(delivery, path)
+            self.start_original(delivery, self.original)
         except ValueError as error:     # a NUL in DKREMOTE
             self.give_up(delivery, spawn.deferral(spawn.trouble_text(error)))
             return
@@ -241,15 +259,23 @@ class Rspawn:
             # Not before now, so that the report can't end before its writer has.
             process.close(delivery.report_end)
             delivery.report_end = None
+            self.read_report(delivery)
 
     def read_report(self, delivery):
-        try:
-            data = os.read(delivery.report, 65536)
-        except OSError:
-            return
-        if data:
+        for _ in range(2):      # the report, and its end
+            try:
+                data = os.read(delivery.report, REPORT_AT_ONCE)
+            except OSError:
+                return
+            if not data:
+                self.end(delivery)
+                return
             delivery.output += data
-            return
+            if delivery.wait_status is None:
+                return
+
+    def end(self, delivery):
+        """Answers a delivery whose report is complete."""
         words = spawn.report(delivery.wait_status, bytes(delivery.output))
         self.forget(delivery)
         self.answer(delivery.number, words)

@@ -164,6 +164,8 @@ def most_kept():
 class Kept:
     """SignedMessages by dispatcher.message_key(), the most recently used at the end.
 
+    checked: keys of those that were found to hold since look_again()
+
     A large message is kept only during its deliveries, which need its disk space
     in any case.
     """
@@ -172,12 +174,18 @@ class Kept:
         self.messages = OrderedDict()
         self.bytes = 0
         self.most = most_kept()
+        self.checked = set()
+
+    def look_again(self):
+        """Forgets which messages were found to hold, so their files are looked at again."""
+        self.checked.clear()
 
     def get(self, key):
         """Returns the SignedMessage for a key if it still holds, else None."""
         signed = self.messages.get(key)
         if signed is not None:
-            if signed.holds():
+            if key in self.checked or signed.holds():
+                self.checked.add(key)
                 self.messages.move_to_end(key)
                 return signed
             self.drop(key)
@@ -196,6 +204,7 @@ class Kept:
 
     def drop(self, key):
         signed = self.messages.pop(key)
+        self.checked.discard(key)
         self.bytes -= signed.in_memory()
         signed.close()
 

@@ -50,6 +50,7 @@ class Starter:
         self.default = default
         self.failed = failed
         self.in_progress = 0
+        self.waiting = []
         self.orders = _queue.SimpleQueue()
         self.results = _queue.SimpleQueue()
         self.threads = self.start_threads() if sys.platform == "linux" else 0
@@ -83,7 +84,7 @@ class Starter:
             raise ValueError("embedded null byte")
         self.in_progress += 1
         if self.threads:
-            self.orders.put((subject, process.fsencode(path), arguments, descriptors))
+            self.waiting.append((subject, process.fsencode(path), arguments, descriptors))
             return
         message, report = descriptors
         try:
@@ -96,6 +97,16 @@ class Starter:
             self.results.put((subject, process_id, 0))
         except OSError as trouble:
             self.results.put((subject, None, trouble.errno))
+
+    def release(self):
+        """Hands what start() was asked for to the threads.
+
+        Call it before a wait: a thread that is woken up while this one works only competes
+        with it for the interpreter.
+        """
+        for order in self.waiting:
+            self.orders.put(order)
+        self.waiting.clear()
 
     def work(self, spawn):
         """Starts programs, one after the other.  A thread.  spawn: Spawn"""
@@ -117,6 +128,7 @@ class Starter:
 
     def next_result(self):
         """Returns the next result; waits for it.  One must be in progress."""
+        self.release()
         self.in_progress -= 1
         return self.results.get()
 
