@@ -6,6 +6,7 @@ Reply with the descriptor of the signed copy.  A process gets one request at a t
 over a socket of type SOCK_SEQPACKET, so each arrives whole.
 """
 
+import array
 import marshal
 import socket
 
@@ -73,13 +74,17 @@ class Reply:
 def receive_reply(sent):
     """Returns a Reply, or None if the process has ended.  Raises BlockingIOError."""
     try:
-        data, descriptors, _, _ = socket.recv_fds(sent, LONGEST, 1, socket.MSG_CMSG_CLOEXEC)
+        # socket.recv_fds() ignores its flags; without this one, a program that another thread
+        # starts might inherit the descriptor.
+        data, parts, _, _ = sent.recvmsg(LONGEST, socket.CMSG_SPACE(array.array("i").itemsize),
+                                         socket.MSG_CMSG_CLOEXEC)
     except BlockingIOError:
         raise
     except OSError:
         return None
     if not data:
         return None
+    descriptors = array.array("i", b"".join(content for _, _, content in parts))
     trouble, scarce, last, has_copy, remarks, files, lifetime = marshal.loads(data)
     if has_copy and not descriptors:
         trouble, scarce = "no descriptor is left for the signed copy", True

@@ -60,6 +60,21 @@ printf 'r\\0Karchived\\n\\0'
         assert host.sent(recipient).endswith(MESSAGE)
 
 
+def test_the_original_inherits_no_copy_of_another_message(host):
+    """They arrive while other deliveries are being started."""
+    host.program("remote", """#!/bin/sh
+echo "r$(readlink /proc/$$/fd/*)" | tr '\\n' ' '
+printf '\\0K\\0'
+""")
+    for number in range(10, 30):
+        host.add(number, MESSAGE + b"%d\n" % number)
+    with host.ours() as running:
+        running.send(b"".join(command(number, b"0/%d" % number) for number in range(10, 30)))
+        answers = running.answers(20)
+    for _, words in answers:
+        assert words.count(b"memfd:") == 1, words
+
+
 def test_large_message(host):
     host.add(5, LARGE)
     with host.ours() as running:
