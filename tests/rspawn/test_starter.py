@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""Programs that are started by threads, and without them: the same, but for who waits."""
+
+import errno
+import os
+import resource
+import signal
+import sys
+
+import pytest
+
+from lib.rspawn import starter
+
+STATE = b"""
+echo "$0 $*; $WORD"; cat; echo error >&2
+grep -E '^Sig(Blk|Ign)' /proc/self/status | cut -c1-21,24-
+"""
+
+
+@pytest.fixture(params=["threads", "no threads"])
+def made(request, monkeypatch):
+    """-> a Starter, and the list to which it appends when a program is not started."""
+    if request.param == "no threads":
+        monkeypatch.setattr(starter.Starter, "start_threads", lambda self: 0)
+    failed = []
+    found = starter.Starter({"WORD": "\udcff", "PATH": os.environ["PATH"]}, [signal.SIGCHLD],
+                            [signal.SIGXFSZ], lambda: failed.append(True))
+    assert bool(found.threads) == (request.param == "threads")
+    return found, failed
+
+
+def output(found, path, arguments):
+    """What a program writes that gets "input", and its wait status; an OSError's number."""
+    message, given = os.pipe()
+    report, written = os.pipe()
+    os.write(given, b"input\n")
+    os.close(given)
+    found.start("it", path, arguments, (message, written))
+    subject, process_id, error = found.next_result()
+    os.close(message)
+    os.close(written)
+    assert subject == "it" and not found.in_progress
+    with open(report, "rb") as file:
+        text = file.read()
+    return error or (text, os.waitpid(process_id, 0)[1])
+
+
+def test_starts_a_program(made):
+    found, failed = made
+    text, status = output(found, "/bin/sh", [b"sh", b"-c", STATE, b"qmail-remote", b"a", b"\xfe"])
+    lines = text.split(b"\n")
+    assert lines[:3] == [b"qmail-remote a \xfe; \xff", b"input", b"error"] and status == 0
+    blocked, ignored = (int(line[-14:], 16) for line in lines[3:5])
+    assert blocked == 1 << signal.SIGCHLD - 1
+    assert ignored & 1 << signal.SIGPIPE - 1 and not ignored & 1 << signal.SIGXFSZ - 1
+    assert not failed
+
+
+@pytest.mark.parametrize("path, arguments, number", [
+    ("/nonexistent", [b"x"], errno.ENOENT), ("/", [b"x"], errno.EACCES),
+    ("/bin/true", [b"x", b"y" * 200_000], errno.E2BIG)])
+def test_says_why_not(made, path, arguments, number):
+    found, failed = made
+    assert output(found, path, arguments) == number
+    assert len(failed) <= 1 and bool(failed) == bool(found.threads)
+
+
+def test_lacks_descriptors(made):
+    """dup2() in the program that is to be, of a number that no file may have."""
+    found, _ = made
+    assert output(found, "/bin/true", [b"x"])[1] == 0
+    found.start("it", "/bin/true", [b"x"], (resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1))
+    assert found.next_result() == ("it", None, errno.EBADF)
+
+
+def test_path_with_a_null_byte(made):
+    found, _ = made
+    with pytest.raises(ValueError):
+        found.start("it", "/bin/true\0", [b"x"], (0, 1))
+    assert not found.in_progress
+
+
+def test_results_come_as_they_are_there(made):
+    found, _ = made
+    with open(os.devnull, "r+b") as null:
+        for number in range(50):
+            found.start(number, "/bin/true", [b"x"], (null.fileno(), null.fileno()))
+        found.release()
+        seen = {}
+        while found.in_progress:
+            for subject, process_id, error in found.results_so_far():
+                seen[subject] = os.waitpid(process_id, 0)[1], error
+    assert seen == dict.fromkeys(range(50), (0, 0))
+
+
+def test_without_ctypes_there_are_no_threads(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lib.c_library", None)
+    assert starter.Starter({}, [], [], None).threads == 0
