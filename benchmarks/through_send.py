@@ -10,12 +10,13 @@ import contextlib
 import os
 import statistics
 import subprocess
+import sys
 import time
 
 import real_host
 from deliveries import ONE_SHOT, QMAIL, RESIDENT, STOCK, NotDelivered, cpu, resident_memory
 from figures import Figures, Row
-from scratch import DOMAIN
+from scratch import DOMAIN, HERE
 
 TITLE = "list through qmail-send, "
 LIST, DISTINCT = "a list", "a message each"
@@ -25,6 +26,7 @@ WAYS = STOCK, ONE_SHOT, RESIDENT
 SINK = "the sink alone, 120 at once"
 FIRST, SUCCESS = b"starting delivery", b": success: "
 FAILURES = b": deferral: ", b": failure: "
+QUEUED_AT_ONCE = 20     # by qmail-queue, which waits for the disk
 PATIENCE = 60           # seconds without a delivery
 LOOK = 0.01             # seconds between two looks at the log
 
@@ -101,11 +103,7 @@ def measure(host, way, kind, at_once, amounts):
     host.control("concurrencyremote", str(at_once))
     signed = host.signed()
     with host.queue():
-        if kind == LIST:
-            queue(host, message, count)
-        else:
-            for _ in range(count):
-                queue(host, message, 1)
+        queue(host, message, *((1, count) if kind == LIST else (count, 1)))
         with started(host, way) as (program, log):
             found = figures(program, log, count)
     if way != STOCK and not host.have_signed(signed + count):
@@ -113,15 +111,16 @@ def measure(host, way, kind, at_once, amounts):
     return found
 
 
-def queue(host, message, recipients):
-    """Puts a message (path) to a number of recipients into the queue."""
+def queue(host, message, times, recipients):
+    """Puts a message (path) into the queue a number of times, each to so many recipients."""
     path = f"{host.directory}/envelope"
     with open(path, "wb") as file:
         file.write(b"Fsender@%b\0" % DOMAIN.encode())
         file.writelines(b"Trecipient%d@example.net\0" % number for number in range(recipients))
         file.write(b"\0")
-    with open(message, "rb") as content, open(path, "rb") as envelope:
-        subprocess.run([f"{QMAIL}/bin/qmail-queue"], stdin=content, stdout=envelope, check=True)
+    subprocess.run([sys.executable, "-IS", f"{HERE}/measure.py", message, path, str(times),
+                    str(QUEUED_AT_ONCE), f"{QMAIL}/bin/qmail-queue"],
+                   stdout=subprocess.DEVNULL, check=True)
 
 
 @contextlib.contextmanager
