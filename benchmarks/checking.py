@@ -14,7 +14,7 @@ import subprocess
 
 from figures import Figures, Row, Section
 from programs import BARE, Program, of_one_run, run
-from scratch import DOMAIN, HERE, SELECTOR, with_packages
+from scratch import HERE, SELECTOR, give_to_signer, with_packages
 from slow_dns import wire_name
 
 LATENCY = 0.05          # seconds that each answer takes
@@ -36,7 +36,9 @@ def section(scratch, domains, runs):
         return absent(domains, "needs dkimpy and dnspython")
     names = [f"d{number}.example" for number in range(domains)]
     for name in names:
-        shutil.copytree(f"{scratch.directory}/keys/{DOMAIN}", f"{scratch.directory}/keys/{name}")
+        directory = shutil.copytree(os.path.dirname(scratch.key),
+                                    f"{scratch.directory}/keys/{name}")
+        give_to_signer(f"{directory}/{SELECTOR}")
     zone = f"{scratch.directory}/slow.json"
     with open(zone, "w", encoding="ascii") as file:
         json.dump(records(names, scratch.key), file)

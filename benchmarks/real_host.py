@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import os
 import pickle
-import pwd
 import shutil
 import signal
 import socket
@@ -140,8 +139,6 @@ class RealHost:
         self.source = self.compiled("smtp_source")
         self.remote, self.rspawn = map(self.copied, ("qmail-remote", "qmail-rspawn"))
         self.layout = queue_layout(f"{QMAIL}/queue")
-        user = pwd.getpwnam("qmailr")
-        os.chown(scratch.key, user.pw_uid, user.pw_gid)
         self.processes = contextlib.ExitStack()
         self.sink = self.sink_port = None
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A scratch directory with our programs, a key, and messages."""
 
+import contextlib
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -40,7 +42,7 @@ class Scratch:
         self.key_pattern = f"{directory}/keys/%/{SELECTOR}"
         os.makedirs(os.path.dirname(self.key))
         shutil.copyfile(f"{CHECKOUT}/tests/golden/keys/rsa.pem", self.key)
-        os.chmod(self.key, 0o600)
+        give_to_signer(self.key)
 
     def launcher(self, name, python, program):
         """Writes a launcher as install.sh does.  Returns its path; None without interpreter."""
@@ -83,6 +85,16 @@ class Scratch:
                     env={"DKSIGN": self.key_pattern, "DKREMOTE": self.deliver,
                          "PATH": os.environ.get("PATH", os.defpath)})
         return path
+
+
+def give_to_signer(key):
+    """Sets the mode of a private key, and its group where there is a qmail and we are root."""
+    os.chmod(key, 0o600)
+    with contextlib.suppress(KeyError):
+        group = pwd.getpwnam("qmailr").pw_gid
+        if os.geteuid() == 0:
+            os.chown(key, -1, group)
+            os.chmod(key, 0o640)
 
 
 def install(directory, python, checkout):
