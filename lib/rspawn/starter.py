@@ -115,8 +115,8 @@ class Starter:
             subject, path, arguments, descriptors = self.orders.get()
             try:
                 process_id, error = spawn(path, arguments, descriptors, actions)
-            except MemoryError:
-                process_id, error = None, errno.ENOMEM
+            except Exception as trouble:    # else nothing would come of the delivery, ever
+                process_id, error = None, getattr(trouble, "errno", None) or errno.ENOMEM
             self.results.put((subject, process_id, error))
             if error:
                 self.failed()

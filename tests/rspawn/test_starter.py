@@ -98,6 +98,20 @@ def test_results_come_as_they_are_there(made):
     assert seen == dict.fromkeys(range(50), (0, 0))
 
 
+def test_any_error_of_a_thread_is_a_result(monkeypatch):
+    """And the thread goes on."""
+    def fails(self, *arguments):
+        raise next(errors)
+    errors = iter([MemoryError(), RuntimeError("a bug"), OSError(errno.EAGAIN, "no process")])
+    monkeypatch.setattr(starter.Spawn, "__call__", fails)
+    found = starter.Starter({}, [], [], lambda: None)
+    numbers = []
+    for _ in range(3):
+        found.start("it", "/bin/sh", [b"sh"], (0, 1))
+        numbers.append(found.next_result()[1:])
+    assert numbers == [(None, errno.ENOMEM), (None, errno.ENOMEM), (None, errno.EAGAIN)]
+
+
 def test_without_ctypes_there_are_no_threads(monkeypatch):
     monkeypatch.setitem(sys.modules, "lib.c_library", None)
     assert starter.Starter({}, [], [], None).threads == 0
