@@ -42,6 +42,9 @@ def main(arguments):
     from lib.settings import Settings
 
     queue.occupy_standard_error()
+    unanswered = None
+    if arguments[1:2] == [queue.NO_ANSWER]:
+        arguments, unanswered = arguments[:1], " ".join(arguments[2:])
     way = queue.way_to_run(arguments)
     environment = process.environment()
     queue.count_pass(way, environment)
@@ -49,7 +52,7 @@ def main(arguments):
     if "RELAYCLIENT" in environment or not settings.letters():
         return queue.hand_on(way, 0, settings)
     from lib.verifying import inbound      # imported late: our own users' mail does not need it
-    return inbound.verify(way, settings)
+    return inbound.verify(way, settings, unanswered)
 
 
 def explain(trouble):

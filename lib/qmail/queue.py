@@ -17,6 +17,7 @@ from ..settings import QMAIL
 
 QUEUE = "--queue"       # the two ways to be run, and the options that force one
 FILTER = "--filter"
+NO_ANSWER = "--no-answer"       # the launcher in C adds it, and why the server gave no answer
 
 ACCEPTED = 0
 REJECTED = 31           # "mail server permanently rejected message"

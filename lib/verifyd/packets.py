@@ -5,46 +5,59 @@ It is apart because the client, which starts anew for each message, needs none o
 """
 
 from ..verifying import exchange
-from ..verifying.client import Client
 from ..verifying.exchange import NoAnswer
 from ..verifying.report import Terms
 
-FLAGS = b"0", b"1"
+DIGITS = b"0123456789"
+POLICY = {b"no": False, b"0": False, b"yes": True, b"1": True}
+DMARC = {b"off": False, b"mark": True, b"refuse": True}
 
 
 def terms_in(packet):
-    """Returns the Terms in a request.  Raises NoAnswer."""
-    words = packet[:-1].split(b" ")
-    if (len(words) not in (5, 8) or words[0] != exchange.VERSION or packet[-1:] != b"\n"
-            or words[2] not in FLAGS or words[4] not in FLAGS
-            or words[3].translate(None, exchange.NAME)):
-        raise NoAnswer("not a request of this version")
-    client = Client(*map(text_in, words[5:])) if words[5:] else None
-    if client and len(client.address) not in (4, 16):
-        raise NoAnswer("not an address")
-    return Terms(exchange.number(words[1]), words[2] == b"1", words[3], words[4] == b"1", client)
-
-
-def text_in(word):
-    """Returns the bytes in a word of a request, "x" and their hexadecimal digits.
+    """Returns (Terms without a client; its address and the sender, bytes, or ()) of a request.
 
     Raises NoAnswer.
     """
-    if word[:1] != b"x":
-        raise NoAnswer("not a word with x")
-    try:
-        return bytes.fromhex(word[1:].decode("ascii"))
-    except ValueError as error:
-        raise NoAnswer("not hexadecimal digits") from error
+    line, end, origin = packet.partition(b"\n")
+    words = line.split(b" ")
+    if (not end or len(words) != 5 or words[0] != exchange.VERSION or words[2] not in POLICY
+            or not words[3] or words[3].translate(None, exchange.NAME) or words[4] not in DMARC):
+        raise NoAnswer("not a request of this version")
+    terms = Terms(number(words[1]), POLICY[words[2]], words[3], DMARC[words[4]])
+    if not origin:
+        return terms, ()
+    address, end, sender = origin.partition(b"\n")
+    if not end or len(sender) > exchange.LONGEST_SENDER or not terms.dmarc:
+        raise NoAnswer("not a client")
+    return terms, (address, sender)
 
 
-def answer(report):
-    """Returns the answer packet (bytes) for a Report.  Raises NoAnswer if it would be too long."""
-    removed = b" ".join(b"%d" % index for index in sorted(report.removed))
+def number(digits):
+    """Returns the positive int of at most nine digits (bytes).  Raises NoAnswer."""
+    if not digits or len(digits) > 9 or digits.translate(None, DIGITS) or not int(digits):
+        raise NoAnswer("not a number")
+    return int(digits)
+
+
+def answer(report, header):
+    """Returns the answer packet (bytes) for a Report.  Raises NoAnswer if it would be too long.
+
+    header: message.Header of the message
+    """
     verdict = b"%b %b %b" % (exchange.VERSION, report.letter.encode(),
                              report.rejecting.encode() or exchange.NOBODY)
-    packet = b"\n".join((verdict, removed,
+    packet = b"\n".join((verdict, places(report.removed, header.fields.texts),
                          " ".join(report.domains).encode(), report.words.encode(), report.fields))
     if len(packet) > exchange.LONGEST_ANSWER:
         raise NoAnswer("too much to say")
     return packet
+
+
+def places(removed, texts):
+    """Returns START-END ... (bytes) for the indexes of fields.  texts: list of all fields"""
+    found, end = [], 0
+    for index in range(max(removed, default=-1) + 1):
+        start, end = end, end + len(texts[index])
+        if index in removed:
+            found.append(b"%d-%d" % (start, end))
+    return b" ".join(found)

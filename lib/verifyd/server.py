@@ -56,7 +56,7 @@ class ResidentVerifier:
 
     def answer(self, connection):
         """Answers a request, and returns the words to log.  Raises NoAnswer, OSError."""
-        terms, fd = received(connection)
+        (terms, origin), fd = received(connection)
         connection.setblocking(False)   # an answer is small: it fits, or the client has gone
         try:
             check(fd)
@@ -64,6 +64,9 @@ class ResidentVerifier:
                 raise NoAnswer("it came too late")
             dns = budget.Lookups("", DNS_SECONDS, self.cache)
             header, body = message.split(message.chunks(fd))
+            if header.too_long:
+                raise NoAnswer("the header is too long")
+            terms.client = known_client(header, *origin) if origin else None
             examined = examination.examine(header, body, terms, certain(dns), int(time.time()))
             if is_uncertain(examined):
                 raise NoAnswer("there is no result now")
@@ -71,9 +74,17 @@ class ResidentVerifier:
         finally:
             os.close(fd)
         report = inbound.reported(examined, header, terms.authserv_id, dns.spent)
-        connection.send(packets.answer(report))
+        connection.send(packets.answer(report, header))
         trial = "trial: " if terms.authserv_id == exchange.TRIAL else ""
         return f"{trial}{report.letter}, {size} bytes, dns {dns.spent:.3f} s"
+
+
+def known_client(header, address, sender):
+    """Returns the client.Client of a message, None if it is not known.
+
+    header: message.Header; address: text of the IP address; sender: of the envelope; bytes
+    """
+    return client.of_message(header, {"TCPREMOTEIP": address.decode("latin-1")}, sender)
 
 
 def is_uncertain(examined):
@@ -106,7 +117,8 @@ def certain(dns):
 
 
 def received(connection):
-    """Receives a request: (report.Terms, descriptor).  Raises NoAnswer, OSError."""
+    """Receives a request: (what packets.terms_in() returns, descriptor).  Raises NoAnswer,
+    OSError."""
     packet, parts, flags, _ = connection.recvmsg(
         exchange.LONGEST_REQUEST, socket.CMSG_SPACE(array.array("i").itemsize),
         socket.MSG_CMSG_CLOEXEC)

@@ -1,11 +1,24 @@
 # SPDX-License-Identifier: MIT
 """The protocol between the verifier and its resident server, over a Unix socket: the client's
-half.  lib/verifyd/packets.py has the other one.
+half.  lib/verifyd/packets.py has the other one, launcher/qmail-dk-verify.c the client's in C.
 
-One packet goes each way.  The request has the terms, and the descriptor of the message,
-opened read-only.  The answer is a Report; report_in() accepts no header fields but the
-two that we write, whoever sent it.  Any error means no answer, and the client knows
-that within a second.
+One packet goes each way.  The request is a line with settings, two more lines if the client is
+known for DKDMARC, and the descriptor of the message, opened read-only:
+
+  VERSION DKRSAMIN DKPOLICY authserv_id DKDMARC
+  address of the client
+  envelope sender, to the end of the packet
+
+The answer is a Report, in printable ASCII:
+
+  VERSION letter rejecting          "-" for no domain
+  START-END ...                     offsets of the fields to remove, in order
+  domains
+  words
+  fields
+
+report_in() accepts no header fields but the two that we write, whoever sent it.  Any error
+means no answer, and the client knows that within a second.
 """
 
 import posix
@@ -15,19 +28,18 @@ import time
 from ..settings import LETTERS
 from .report import Report
 
-VERSION = b"2"          # others are not understood, since an upgrade restarts the server
+VERSION = b"3"          # others are not understood, since an upgrade restarts the server
 
 PATIENCE = 1.0          # seconds to wait for an answer
 LARGEST_MESSAGE = 8 * 1024 * 1024   # bytes; beyond, the start of Python hardly matters
 LONGEST_REQUEST = 4096  # bytes
-LONGEST_TEXT = 900       # bytes of an address, name or sender in it; qmail-smtpd takes no more
+LONGEST_SENDER = 900    # bytes of an envelope sender in it; qmail-smtpd takes no more
 LONGEST_ANSWER = 32768
 PEER_CREDENTIALS = 12   # bytes: numbers of process, user and group; linux/socket.h
 
 # The authserv-id in the requests of qmail-dk check.  No host has it (RFC 2606 section 2).
 TRIAL = b"check.invalid"
 
-DIGITS = b"0123456789"
 NOBODY = b"-"           # in place of the domain whose policy is to reject the message
 NAME = bytes(c for c in range(128) if chr(c).isalnum()) + b"-_."
 STATUS = bytes(range(ord("a"), ord("z") + 1)) + b" ()"
@@ -120,12 +132,18 @@ def read_only(fd):
 
 
 def request(terms):
-    """Returns the request packet (bytes) for Terms: words, the last three of the client."""
-    client = terms.client
-    return b"%b %d %d %b %d%b\n" % (
-        VERSION, terms.least_rsa_bits, terms.dkpolicy, terms.authserv_id, terms.dmarc,
-        client and b"".join(b" x" + text[:LONGEST_TEXT].hex().encode()
-                            for text in (client.address, client.helo, client.sender)) or b"")
+    """Returns the request packet (bytes) for Terms.
+
+    The server finds the client's HELO name in the message, as client.of_message() does.
+    """
+    packet = b"%b %d %b %b %b\n" % (
+        VERSION, terms.least_rsa_bits, b"yes" if terms.dkpolicy else b"no", terms.authserv_id,
+        b"mark" if terms.dmarc else b"off")
+    if not terms.client:
+        return packet
+    from .client import unpacked        # imported already, by who made the Client
+    return packet + b"%b\n%b" % (unpacked(terms.client.address).encode(),
+                                 terms.client.sender[:LONGEST_SENDER])
 
 
 def report_in(packet, header, terms):
@@ -142,13 +160,25 @@ def report_in(packet, header, terms):
             or rejecting.translate(None, NAME) or not terms.dmarc and rejecting != NOBODY):
         raise NoAnswer("not an answer of this version")
     check_fields(fields, terms.authserv_id, header.has_dkim2())
-    indexes = frozenset(number(index) for index in removed.split())
-    for index in indexes:
-        if index >= len(header.fields) or not any(
-                name in header.fields[index][1].lower() for name in REMOVABLE):
-            raise NoAnswer("it would remove what is not ours")
-    return Report(letter.decode(), words.decode(), domains.decode().split(), fields, indexes,
-                  "" if rejecting == NOBODY else rejecting.decode())
+    return Report(letter.decode(), words.decode(), domains.decode().split(), fields,
+                  indexes(removed, header), "" if rejecting == NOBODY else rejecting.decode())
+
+
+def indexes(removed, header):
+    """Returns the indexes (frozenset) of the fields at START-END ... in the header.
+
+    Raises NoAnswer unless each is one field that contains a name of ours.
+    """
+    wanted = set(removed.split(b" ")) if removed else ()
+    found, end = [], 0
+    for index, (_, field) in enumerate(header.fields if wanted else ()):
+        start, end = end, end + len(field)
+        if b"%d-%d" % (start, end) in wanted and any(
+                name in field.lower() for name in REMOVABLE):
+            found.append(index)
+    if len(found) != len(wanted):
+        raise NoAnswer("it would remove what is not ours")
+    return frozenset(found)
 
 
 def check_fields(fields, authserv_id, alone):
@@ -163,10 +193,3 @@ def check_fields(fields, authserv_id, alone):
             or not status.startswith(LAST) or status[len(LAST):].translate(None, STATUS)
             or not all(line.startswith(b" ") and line.strip() for line in folded)):
         raise NoAnswer("it has other header fields than ours")
-
-
-def number(digits):
-    """Returns the int of one to nine digits (bytes).  Raises NoAnswer."""
-    if not digits or len(digits) > 9 or digits.translate(None, DIGITS):
-        raise NoAnswer("not a number")
-    return int(digits)

@@ -18,18 +18,21 @@ FOR_POLICIES = 0.25     # share of DKTIMEOUT that is left for DMARC and SPF
 REJECT = "by the DMARC policy of {}: neither DKIM nor SPF shows that it is genuine"
 
 
-def verify(way, settings):
+def verify(way, settings, unanswered=None):
     """Verifies the message.  Returns the exit code, unless this process becomes DKQUEUE.
 
-    way: of queue.way_to_run(); settings: Settings.  Raises Trouble, OSError; once the header
-    is read, an exception has the words of origin.described() in its attribute origin.
+    way: of queue.way_to_run(); settings: Settings
+    unanswered: why the resident verifier gave the launcher no answer (str), None if it was
+    not asked
+    Raises Trouble, OSError; once the header is read, an exception has the words of
+    origin.described() in its attribute origin.
     """
     terms = Terms(settings.number("DKRSAMIN", "bits"), settings.is_on("DKPOLICY"),
                   settings.authserv_id(), settings.dmarc() != "off")
     original = spool.from_start(0, settings.temporary_directory)
     header, body = message.split(message.chunks(original))
     try:
-        return verified(way, settings, terms, original, header, body)
+        return verified(way, settings, terms, original, header, body, unanswered)
     except Exception as trouble:
         from . import origin      # imported here so that accepted mail does not pay for it
         # For explain(), which writes the line and knows no header.
@@ -38,7 +41,7 @@ def verify(way, settings):
         raise
 
 
-def verified(way, settings, terms, original, header, body):
+def verified(way, settings, terms, original, header, body, unanswered):
     """Verifies a message whose header is read.  Returns and raises as verify().
 
     terms: Terms; original: its descriptor; header, body: of message.split()
@@ -47,7 +50,7 @@ def verified(way, settings, terms, original, header, body):
     large_files = settings.temporary_directory
     if terms.dmarc:
         terms.client = known_client(way, settings, header)
-    report, note = resident_report(settings["DKSERVER"], original, header, terms)
+    report, note = resident_report(settings["DKSERVER"], original, header, terms, unanswered)
     if report is None:
         report = own_report(header, body, terms, settings["DNSCACHEIP"], seconds)
 
@@ -89,17 +92,22 @@ def reason(report):
             + (f" ({', '.join(report.domains)})" if report.domains else ""))
 
 
-def resident_report(path, fd, header, terms):
+def resident_report(path, fd, header, terms, unanswered):
     """Returns (the resident verifier's Report, or None; the words about that for the log).
 
     path: of its socket; fd: of the message; header: its message.Header; terms: Terms
+    unanswered: as in verify(); the server is not asked twice
     """
-    if header.too_long or not exchange.is_there(path, fd):
+    if header.too_long:
         return None, ""
-    try:
-        return exchange.ask(path, fd, header, terms), "; resident"
-    except exchange.NoAnswer as reason:
-        return None, f"; no answer of {path}: {reason}"
+    if unanswered is None:
+        if not exchange.is_there(path, fd):
+            return None, ""
+        try:
+            return exchange.ask(path, fd, header, terms), "; resident"
+        except exchange.NoAnswer as reason:
+            unanswered = str(reason)
+    return None, f"; no answer of {path}: {unanswered}"
 
 
 def own_report(header, body, terms, addresses, seconds):

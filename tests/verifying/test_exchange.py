@@ -29,7 +29,7 @@ def host(tmp_path):
         yield host
 
 
-ANSWER = (b"2 C -\n\n\ngood\nAuthentication-Results: mx.example.net;\n  dkim=none;\n"
+ANSWER = (b"3 C -\n\n\ngood\nAuthentication-Results: mx.example.net;\n  dkim=none;\n"
           b"  domainkeys=none\nDomainKey-Status: no signature\n")
 
 
@@ -43,15 +43,15 @@ LIES = {
     "nothing": b"",
     "one byte": b"1",
     "noise": bytes(range(256)) * 20,
-    "another version": changed(b"2 C", b"1 C"),
-    "no letter": changed(b"2 C -", b"2  -"),
-    "another letter": changed(b"2 C", b"2 L"),
-    "two letters": changed(b"2 C", b"2 AB"),
-    "no domain": changed(b"2 C -", b"2 C "),
-    "no word for one": changed(b"2 C -", b"2 C"),
-    "two domains": changed(b"2 C -", b"2 C a.example b.example"),
-    "a domain that is none": changed(b"2 C -", b"2 C a;b"),
-    "a policy that was not asked for": changed(b"2 C -", b"2 C example.com"),
+    "another version": changed(b"3 C", b"2 C"),
+    "no letter": changed(b"3 C -", b"3  -"),
+    "another letter": changed(b"3 C", b"3 L"),
+    "two letters": changed(b"3 C", b"3 AB"),
+    "no domain": changed(b"3 C -", b"3 C "),
+    "no word for one": changed(b"3 C -", b"3 C"),
+    "two domains": changed(b"3 C -", b"3 C a.example b.example"),
+    "a domain that is none": changed(b"3 C -", b"3 C a;b"),
+    "a policy that was not asked for": changed(b"3 C -", b"3 C example.com"),
     "cut short": ANSWER[:-1],
     "cut at a line": ANSWER[:ANSWER.index(b"DomainKey")],
     "no fields": ANSWER[:ANSWER.index(b"Auth")],
@@ -70,11 +70,14 @@ LIES = {
     "NUL": changed(b"dkim=none", b"dkim=\0"),
     "8 bit": changed(b"dkim=none", b"dkim=\xff"),
     "status": changed(b"no signature", b"good\n folded"),
-    "removes the subject": changed(b"2 C -\n", b"2 C -\n0"),
-    "removes what is not there": changed(b"2 C -\n", b"2 C -\n99"),
-    "removes a minus": changed(b"2 C -\n", b"2 C -\n-1"),
-    "removes a word": changed(b"2 C -\n", b"2 C -\nx"),
-    "removes a long number": changed(b"2 C -\n", b"2 C -\n" + b"9" * 5000),
+    "removes the subject": changed(b"3 C -\n", b"3 C -\n0-11"),
+    "removes what is not there": changed(b"3 C -\n", b"3 C -\n99-109"),
+    "removes nothing": changed(b"3 C -\n", b"3 C -\n0-0"),
+    "removes a minus": changed(b"3 C -\n", b"3 C -\n-1"),
+    "removes a number": changed(b"3 C -\n", b"3 C -\n11"),
+    "removes a word": changed(b"3 C -\n", b"3 C -\nx"),
+    "removes a blank": changed(b"3 C -\n", b"3 C -\n "),
+    "removes a long number": changed(b"3 C -\n", b"3 C -\n" + b"9" * 5000),
     "too long": changed(b"dkim=none", b"dkim=" + b"x" * 100_000),
 }
 
@@ -256,4 +259,4 @@ def test_the_server_can_not_write(host):
     with resident.BadServer(look) as bad:
         host.environment["DKSERVER"] = bad.path
         assert host.smtpd(GOOD).code == 0
-    assert seen == [(b"2 1024 0 mx.example.net 0\n", 1, GOOD, 0)]
+    assert seen == [(b"3 1024 no mx.example.net off\n", 1, GOOD, 0)]
