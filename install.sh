@@ -37,6 +37,8 @@ usage() {
   --resident         for busy hosts: sign in a qmail-rspawn that keeps running,
                      and verify in a server
   --no-resident      go back to one program for each message
+  --no-native        start the verifier by the launcher in sh, even if there is a
+                     compiler for the one in C (--native: go back to that)
   --service PLACE    what starts that server: a directory that svscan or
                      runsvdir scans, systemd, or none (default: detected)
   --user NAME        user to run the server as (default qmaildk, created if
@@ -156,7 +158,7 @@ demo() {
 read_options() {
 	qmail='' prefix=/usr/local/lib/qmail-dk prefix_given='' bindir='' mandir='' asked_python=${PYTHON:-}
 	sign='' verify='' wrap='' system_packages='' dry_run=''
-	resident='' service='' service_user='' service_group=''
+	resident='' native='' service='' service_user='' service_group=''
 	unfinished='' replaced='' directories='' staging='' service_starts=''
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -192,6 +194,8 @@ read_options() {
 			;;
 		--resident) resident=yes ;;
 		--no-resident) resident=no ;;
+		--native) native=yes ;;
+		--no-native) native=no ;;
 		--sign) sign=yes ;;
 		--verify) verify=asked ;;
 		--wrap) wrap=yes ;;
@@ -234,6 +238,7 @@ complete_options() {
 	esac
 	bindir=${bindir:-$(recorded bindir)} mandir=${mandir:-$(recorded mandir)}
 	bindir=${bindir:-$root/bin} mandir=${mandir:-$root/share/man}
+	native=${native:-$(recorded native)}
 	wrap=${wrap:-$(recorded wrap)} system_packages=${system_packages:-$(recorded system_packages)}
 }
 
@@ -250,7 +255,7 @@ main() {
 	esac
 	case $verb in
 	install | status | uninstall)
-		for part in prefix lock processes host python tree places resident report verbs; do
+		for part in prefix lock processes host python tree native places resident report verbs; do
 			# shellcheck source=/dev/null
 			. "$checkout/install/$part.sh"
 		done

@@ -46,11 +46,17 @@ release_processes() {
 	processes | LC_ALL=C grep "[ ]$prefix/release-[^ ]*$1"
 }
 
-# Waits until there are no such processes; fails after a minute: PATH DESCRIPTION
+# Prints the processes whose program is in a release, or that will execute one: the verifier's
+# launcher in C, which waits for a message, does so by the launcher in sh.
+our_processes() {
+	processes | LC_ALL=C grep -e "[ ]$prefix/release-" -e "[ ]$prefix/bin/$NATIVE "
+}
+
+# Waits until a function prints no process; fails after a minute: DESCRIPTION FUNCTION [PATH]
 wait_for_the_end() {
 	waited=0
-	while release_processes "$1" >/dev/null; do
-		[ $waited -lt 60 ] || fail "$2 still runs after a minute; remedy: end it, then uninstall again"
+	while "$2" "${3:-}" >/dev/null; do
+		[ $waited -lt 60 ] || fail "$1 still runs after a minute; remedy: end it, then uninstall again"
 		sleep 1
 		waited=$((waited + 1))
 	done
@@ -64,10 +70,10 @@ is_in_use() {
 # Waits until no delivery is between the start of a launcher and that of the original.
 wait_for_deliveries() {
 	sleep 1		# for a launcher that sh is just reading
-	wait_for_the_end "" "a program in $prefix"
+	wait_for_the_end "a program in $prefix" our_processes
 	# Local users may be injecting mail with our qmail-queue, but must not delay us for long.
 	trusted=anybody
-	while [ $waited -lt 10 ] && release_processes "" >/dev/null; do
+	while [ $waited -lt 10 ] && our_processes >/dev/null; do
 		sleep 1
 		waited=$((waited + 1))
 	done

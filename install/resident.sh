@@ -283,7 +283,7 @@ remove_service() {
 		;;
 	esac
 	end_orphans
-	wait_for_the_end "/lib/qmail_dk_verifyd.py" "the service $SERVICE"
+	wait_for_the_end "the service $SERVICE" release_processes "/lib/qmail_dk_verifyd.py"
 	remove_socket "$(recorded socket)"
 	# The supervisor may still be recording that the service has ended.
 	rm -rf "$directory" 2>/dev/null || { sleep 2 && rm -rf "$directory"; }

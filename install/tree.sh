@@ -97,12 +97,12 @@ compile() {
 	chmod -R u+rwX,go+rX,go-w "$release"
 }
 
-# Writes a launcher to $staging: NAME INTERPRETER PROGRAM
+# Writes a launcher to $staging: NAME INTERPRETER PROGRAM [FILE]
 write_launcher() {
 	sed -e "s,@PYTHON@,$2,g" -e "s,@PROGRAM@,$release/$3,g" -e "s,@PREFIX@,$release,g" \
 		-e "s,@QMAIL@,$qmail,g" -e "s,@ORIGINAL@,$original,g" -e "s,@CONCURRENCY@,$concurrency,g" \
-		"$checkout/launcher/$1" >"$staging/$1"
-	chmod 755 "$staging/$1"
+		"$checkout/launcher/$1" >"$staging/${4:-$1}"
+	chmod 755 "$staging/${4:-$1}"
 }
 
 # Writes the launchers of the signers, with the interpreter that passes a trial.
@@ -119,7 +119,8 @@ try_signers() {
 
 write_signers() {
 	write_launcher qmail-remote "$1" qmail_remote_dk.py
-	[ -z "$verify" ] || write_launcher qmail-dk-verify "$verifying_python" qmail_qfilter_verify.py
+	[ -z "$verify" ] ||
+		write_launcher qmail-dk-verify "$verifying_python" qmail_qfilter_verify.py qmail-dk-verify.sh
 	[ -n "$resident_signer" ] || return 0
 	write_launcher qmail-rspawn "$1" lib/qmail_rspawn.py
 	rm -rf "$staging/trial"
@@ -273,7 +274,7 @@ remove_tree() {
 	for old in "$prefix"/release-* "$prefix"/python.*; do
 		if is_ours "$old"; then rm -rf "$old"; else rmdir "$old" 2>/dev/null || :; fi
 	done
-	for name in "$checkout"/launcher/*; do
+	for name in "$checkout"/launcher/* "$NATIVE.sh"; do
 		rm -f "$prefix/bin/${name##*/}" "$prefix/bin/${name##*/}.$NEW"
 	done
 	rmdir "$prefix/bin" 2>/dev/null || :

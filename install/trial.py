@@ -126,7 +126,7 @@ def check_verifier(user):
     os.close(write_end)
     become = [sys.executable, "-IS", AS_USER, user]
     with open(STAGING / "signed", "rb") as message:
-        done = subprocess.run([*become, STAGING / "qmail-dk-verify"], stdin=message,
+        done = subprocess.run([*become, STAGING / "qmail-dk-verify.sh"], stdin=message,
                               stdout=read_end, stderr=subprocess.PIPE, env=environment,
                               timeout=LONGEST)
     os.close(read_end)

@@ -78,6 +78,7 @@ prepare_launchers() {
 	write_launcher qmail-dk "${verifying_python:-$interpreter}" lib/qmail_dk.py
 	[ -n "$verify" ] || return 0
 	write_launcher qmail-dk-verifyd "$verifying_python" lib/qmail_dk_verifyd.py
+	prepare_native
 }
 
 write_record() {
@@ -112,6 +113,7 @@ write_record() {
 	environment=$environment
 	verify=$verify
 	verifying_python=$verifying_python
+	native=$native
 	queue_original=${replace_queue:+$qmail/bin/qmail-queue.orig}
 	resident=$resident
 	rspawn=${resident_signer:+$qmail/bin/qmail-rspawn}
@@ -138,7 +140,7 @@ switch_on() {
 		;;
 	environment) edit_start_script ;;
 	esac
-	[ -z "$replace_queue" ] || take_place qmail-queue "$QUEUE_MARK" qmail-dk-verify
+	[ -z "$replace_queue" ] || take_place qmail-queue "$QUEUE_MARK" qmail-dk-verify.sh
 	if [ -n "$resident_signer" ]; then
 		take_place qmail-rspawn "$RSPAWN_MARK" qmail-rspawn
 	else

@@ -8,7 +8,7 @@
  * Whatever else is to do, is unclear or fails, it leaves to the launcher in sh, which starts
  * Python, and has the whole message on descriptor 0 again.  lib/verifying/exchange.py and
  * annotation.py do the same, with the same names.  install.sh compiles this, for Linux, with
- * QMAIL, qmail's home, and LAUNCHER, the launcher in sh.
+ * QMAIL, qmail's home, LAUNCHER, the launcher in sh, and PROGRAM, the verifier that it starts.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -64,7 +64,7 @@ static void __attribute__((noreturn)) die(int code, const char *what) {
 /* Becomes the launcher in sh.  reason: why there is no answer of the server, 0: ask it */
 static void __attribute__((noreturn)) leave(const char *reason) {
 	execl(LAUNCHER, LAUNCHER, "--queue", reason ? "--no-answer" : reason, reason, (char *) 0);
-	die(71, "unable to run " LAUNCHER "; remedy: run install.sh again");
+	die(71, "unable to run " LAUNCHER " and " PROGRAM "; remedy: run install.sh again");
 }
 
 /* Gets a setting: of the environment, else line 1 of a control file, else the preset value. */

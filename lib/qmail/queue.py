@@ -26,6 +26,8 @@ REASON_GIVEN = 82       # notqmail >= 1.09: the SMTP reply is on descriptor REAS
 REASON_FD = 6
 REASON_LONGEST = 255    # bytes
 
+LARGEST_LAUNCHER = 4 << 20     # bytes; that in C is linked with a C library
+
 VERDICTS = {ACCEPTED: "accepted", REJECTED: "rejected", DEFERRED: "deferred"}
 
 
@@ -116,7 +118,7 @@ def original_program():
     path = QMAIL + "/bin/qmail-queue"
     try:
         with open(path, "rb") as file:
-            replaced = b"qmail_qfilter_verify" in file.read(4096)
+            replaced = b"qmail_qfilter_verify" in file.read(LARGEST_LAUNCHER)
     except OSError:
         replaced = False
     return path + ".orig" if replaced else path

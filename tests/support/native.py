@@ -23,5 +23,6 @@ def compiled(path, qmail, command, *options, compiler=None):
     script.write_text(SCRIPT.format(command=" ".join(f"'{word}'" for word in command)))
     script.chmod(0o755)
     subprocess.run([compiler or COMPILERS[0], *WARNINGS, *options, f'-DQMAIL="{qmail}"',
-                    f'-DLAUNCHER="{script}"', str(SOURCE), "-o", str(path)], check=True)
+                    f'-DLAUNCHER="{script}"',
+                    '-DPROGRAM="qmail_qfilter_verify.py"', str(SOURCE), "-o", str(path)], check=True)
     return os.fspath(path)
