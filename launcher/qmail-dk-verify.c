@@ -188,11 +188,11 @@ static void report_in(void) {
 		if (!(line[i] = strchr(line[i - 1], '\n'))) leave("not an answer");
 	if (strncmp(answer, "3 ", 2) || *letter < 'A' || *letter > 'K' || letter[1] != ' '
 		|| !is_made_of(rejecting, NAME)
-		|| (!strcmp(dmarc, "off") && strcmp(rejecting, "-")))
+		|| (!strcasecmp(dmarc, "off") && strcmp(rejecting, "-")))
 		leave("not an answer of this version");
 	if (!check_fields(line[4])) leave("it has other header fields than ours");
 	if (strchr(letters, *letter) || strchr(letters, *letter | 32)
-		|| (!strcmp(dmarc, "refuse") && strcmp(rejecting, "-"))) leave(0);
+		|| (!strcasecmp(dmarc, "refuse") && strcmp(rejecting, "-"))) leave(0);
 	removed = line[1], words = line[3], fields = line[4];
 }
 
@@ -262,7 +262,7 @@ static void verify(void) {
 		|| mentions(text, header, "dkim2-signature")
 		|| mentions(text, header, "message-instance")) leave(0);
 	snprintf(request, sizeof request, "3 %s %s %s %s\n", bits, policy, authserv_id, dmarc);
-	if (strcmp(dmarc, "off")) {
+	if (strcasecmp(dmarc, "off")) {
 		sender = spool(1, &n);
 		end = memchr(sender, 0, n < 1002 ? n : 1002);
 		n = !n || *sender != 'F' ? 0 : end ? (size_t) (end - sender) : n > 1000 ? n : 0;

@@ -20,10 +20,14 @@ def terms_in(packet):
     """
     line, end, origin = packet.partition(b"\n")
     words = line.split(b" ")
-    if (not end or len(words) != 5 or words[0] != exchange.VERSION or words[2] not in POLICY
-            or not words[3] or words[3].translate(None, exchange.NAME) or words[4] not in DMARC):
+    if not end or len(words) != 5 or words[0] != exchange.VERSION:
         raise NoAnswer("not a request of this version")
-    terms = Terms(number(words[1]), POLICY[words[2]], words[3], DMARC[words[4]])
+    _, bits, dkpolicy, authserv_id, dmarc = words
+    dkpolicy, dmarc = dkpolicy.lower(), dmarc.lower()
+    if (dkpolicy not in POLICY or dmarc not in DMARC or not authserv_id
+            or authserv_id.translate(None, exchange.NAME)):
+        raise NoAnswer("not the settings of a verifier")
+    terms = Terms(number(bits), POLICY[dkpolicy], authserv_id, DMARC[dmarc])
     if not origin:
         return terms, ()
     address, end, sender = origin.partition(b"\n")

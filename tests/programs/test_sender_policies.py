@@ -7,7 +7,7 @@ import re
 import authres
 import pytest
 
-from tests.support import dns_server, queue_driver, resident, verifying
+from tests.support import dns_server, native, queue_driver, resident, verifying
 from tests.support.verifier import MEGABYTES, OURS, assert_one_line
 
 SMTPD = (b"Received: from unknown (HELO mail.example.com) (192.0.2.7)\n"
@@ -29,7 +29,8 @@ ZONE = {
     "_dmarc.half.example": ["v=DMARC1; p=reject"],
 }
 FORGED = PLAIN.replace(b"@example.com", b"@forged.example")
-WAYS = ("smtpd", "qfilter", "resident")
+WAYS = ("smtpd", "qfilter", "resident", pytest.param("native", marks=pytest.mark.skipif(
+    not native.COMPILERS, reason="needs a C compiler")))
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +52,10 @@ def verifier(request, tmp_path, dns):
     host.environment.update(DKVERIFY="-", DNSCACHEIP=dns.address, DKSERVER="-", DKDMARC="mark")
     host.run = host.qfilter if request.param == "qfilter" else host.smtpd
     host.way = request.param
-    if request.param == "resident":
+    if request.param in ("resident", "native"):
         host.environment["DKSERVER"] = request.getfixturevalue("server").path
         host.program = [resident.PATIENT, queue_driver.PROGRAM]
+        host.native = (native.PATIENT,) if request.param == "native" else None
     return host
 
 

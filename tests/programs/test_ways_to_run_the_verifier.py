@@ -77,6 +77,8 @@ def test_straight_through(host, case):
     assert outcome.queued["regular"] is False       # the pipe itself
     filtered = host.qfilter(message)
     assert (filtered.code, filtered.log, filtered.output) == (0, b"", b"")
+    if host.native is not None:
+        return      # no Python at all
     host.python += ["-X", "importtime"]
     extra = imported(host.smtpd(message).log) - start_up(host.python)
     assert {name for name in extra if "." in name or name == "lib"} == IMPORTED
@@ -231,13 +233,17 @@ $QMAILQUEUE <notice 1<envelope
         verifier.environment["DKVERIFY"] = verify
         ours = verifier.directory / "bin" / "qmail-queue"
         shutil.copy(verifier.recorder, verifier.directory / "bin" / "qmail-queue.orig")
-        if how == "link":
+        if how == "link" and verifier.native is None:
             ours.symlink_to(queue_driver.PROGRAM)
             verifier.program = [str(ours)]
         else:
-            ours.write_text("#!/bin/sh\nexec " + " ".join(verifier.command()) + "\n")
-            ours.chmod(0o755)
-            verifier.python, verifier.program = [], [str(ours)]
+            if how == "link":
+                ours.symlink_to(verifier.command()[0])
+            else:
+                ours.write_text(f"#!/bin/sh\n# It starts {queue_driver.PROGRAM}.\nexec "
+                                + " ".join(verifier.command()) + "\n")
+                ours.chmod(0o755)
+            verifier.python, verifier.program, verifier.native = [], [str(ours)], None
         outcome = verifier.smtpd(GOOD)
         assert outcome.code == 0, outcome
         assert outcome.queued["message"].endswith(GOOD)

@@ -5,16 +5,16 @@ The signer runs through the launcher: faults hit its shell, from its first line 
 and its interpreter, until it executes the original.  A delivery must end as Z with
 nothing sent, or as K with the whole message sent and valid signatures.
 
-The verifier runs as a queue program, with and without a resident verifier to ask,
-and as a filter.  It must exit with a code that its caller takes for temporary and
-queue nothing, or exit 0 and queue the whole message, with a good signature called
-good, and none bad.  Anything else is a fault of ours.
+The verifier runs as a queue program, with and without a resident verifier to ask
+(with one also by the launcher in C), and as a filter.  It must exit with a code that
+its caller takes for temporary and queue nothing, or exit 0 and queue the whole message,
+with a good signature called good, and none bad.  Anything else is a fault of ours.
 """
 
 import re
 
 from tests.support import deliveries
-from tests.support import dns_server, queue_driver, resident, rspawn, verifying
+from tests.support import dns_server, native, queue_driver, resident, rspawn, verifying
 from tests.support.fault_sweep import KILLED, Subject
 
 # Runs the launcher's interpreter under strace.
@@ -116,7 +116,7 @@ class Client:
 class Verifier(Subject):
     """A message from qmail-smtpd, without and with a resident verifier, or qmail-qfilter."""
 
-    places = ("queue", "client", "filter")
+    places = ("queue", "client", "filter", *("native" for _ in native.COMPILERS[:1]))
     work = {"client": "AF_UNIX", "filter": "write(1,"}  # before that, the same as "queue"
 
     def __init__(self, directory):
@@ -136,7 +136,9 @@ class Verifier(Subject):
     def run(self, where, options):
         """Returns a queue_driver.Outcome."""
         self.client.host.prefix = self.strace(options, "-b", "execve")
-        self.client.host.environment["DKSERVER"] = self.server.path if where == "client" else "-"
+        self.client.host.environment["DKSERVER"] = (
+            self.server.path if where in ("client", "native") else "-")
+        self.client.host.native = () if where == "native" else None
         return self.client.run("qfilter" if where == "filter" else "smtpd")
 
     def judge(self, fault):

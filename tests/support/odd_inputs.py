@@ -6,15 +6,16 @@ import socket
 
 import pytest
 
-from tests.support import queue_driver, verifying
+from tests.support import native, queue_driver, verifying
 
 GOOD = verifying.dkim_signed()
 
 
-@pytest.fixture
-def verifier(tmp_path):
+@pytest.fixture(params=native.LAUNCHERS)
+def verifier(request, tmp_path):
     found = queue_driver.Host(tmp_path)
     # No server listens there: the result is temporary, and the message is accepted.
+    found.native = () if request.param == "native" else None
     found.environment.update(DKVERIFY="BCDEGIJK", DNSCACHEIP="127.0.0.1#1")
     return found
 

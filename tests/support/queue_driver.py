@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 
+from tests.support import native
+
 PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
                        "qmail_qfilter_verify.py")
 ENVELOPE = b"Falice@example.com\0Tbob@example.net\0\0"
@@ -62,6 +64,7 @@ class Host:
                             "DKSERVER": "-"}    # not the resident verifier that runs here
         self.python = [sys.executable, "-IS", "-X", f"qmail={directory}"]
         self.program = [PROGRAM]
+        self.native = None      # options of the compiler, if the launcher in C is to run
         self.prefix = []
         self.descriptors = {}       # number: descriptor that smtpd() passes there instead
 
@@ -83,7 +86,10 @@ class Host:
         return found
 
     def command(self, arguments=()):
-        return [*self.prefix, *self.python, *self.program, *arguments]
+        words = [*self.python, *self.program]
+        if self.native is not None:
+            words = [native.launcher(self.directory, words, self.native)]
+        return [*self.prefix, *words, *arguments]
 
     def smtpd(self, message, envelope=ENVELOPE, pause=0, arguments=(), reason=True):
         """Runs the verifier as qmail.c does.  Returns an Outcome.

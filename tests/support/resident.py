@@ -15,7 +15,7 @@ import time
 from lib.mail import message
 from lib.verifying import exchange
 from lib.verifying.report import Terms
-from tests.support import patient, queue_driver
+from tests.support import native, patient, queue_driver
 
 LONGEST_WAIT = 120      # seconds; anything slower has failed
 
@@ -155,13 +155,16 @@ class BadServer(Place):
 
 
 def run_both(host, path, text, way="smtpd", patience=True):
-    """Returns a list of the Outcomes without a server and with the one at path.
+    """Returns a list of the Outcomes without a server, in Python alone, and with the one at path.
 
     patience: whether to wait for the server longer than outside of tests
     """
     outcomes = []
     host.program = [PATIENT, queue_driver.PROGRAM] if patience else [queue_driver.PROGRAM]
-    for server in ("-", path):
+    launcher = host.native
+    if launcher is not None:
+        launcher = (native.PATIENT,) if patience else ()
+    for server, host.native in (("-", None), (path, launcher)):
         host.environment["DKSERVER"] = server
         outcomes.append(getattr(host, way)(text))
     return outcomes

@@ -3,7 +3,8 @@
 
 import pytest
 
-from tests.support import dns_server, queue_driver, resident, verifier as one_shot, verifying
+from tests.support import dns_server, native, queue_driver, resident, verifying
+from tests.support import verifier as one_shot
 
 GOOD = one_shot.GOOD
 ZONE = {
@@ -30,8 +31,10 @@ def server(dns):
         yield running
 
 
-@pytest.fixture
-def host(tmp_path, dns):
+@pytest.fixture(params=native.LAUNCHERS)
+def host(request, tmp_path, dns):
+    """A Host, whose launcher is the one in C or none."""
     host = queue_driver.Host(tmp_path)
+    host.native = () if request.param == "native" else None
     host.environment.update(DKVERIFY="-", DNSCACHEIP=dns.address)
     return host

@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.support import dns_server, queue_driver, verifying
+from tests.support import dns_server, native, queue_driver, verifying
 
 NAME = verifying.NAME
 RECORD = [verifying.golden_rsa().record()]
@@ -13,9 +13,12 @@ OURS = (b"Authentication-Results: mx.example.net;", b"DomainKey-Status: ")
 MEGABYTES = b"A line of a large message.\n" * 200_000      # 5.4 MB
 
 
-@pytest.fixture
-def host(tmp_path):
-    return queue_driver.Host(tmp_path)
+@pytest.fixture(params=native.LAUNCHERS)
+def host(request, tmp_path):
+    """A Host, whose launcher is the one in C or none."""
+    host = queue_driver.Host(tmp_path)
+    host.native = () if request.param == "native" else None
+    return host
 
 
 @pytest.fixture(scope="module")

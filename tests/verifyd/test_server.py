@@ -127,7 +127,7 @@ REQUEST = exchange.request(resident.TERMS)
 
 NO_REQUESTS = [b"2" + REQUEST[1:], REQUEST[:-1], b"3 1024 no x\n", b"3 1024 2 x off\n",
                b"3 x no x off\n", b"3 0 no x off\n", b"3 1 no a;b off\n", b"3 1 no  off\n",
-               b"3 1 no x Mark\n", b"3 1 no x off\n192.0.2.7\n", b"3 1 no x mark x\n",
+               b"3 1 no x marks\n", b"3 1 no x off\n192.0.2.7\n", b"3 1 no x mark x\n",
                b"3 1 no x mark\n192.0.2.7", b"3 1 no x mark\n192.0.2.7\n" + b"a" * 901]
 
 
