@@ -39,6 +39,7 @@ class ResidentVerifier:
 
     def __init__(self, addresses, workers=1):
         crypto.backend()        # loads the library for Ed25519
+        crypto.use_fast_powers()
         self.cache = cache.AnswerCache(budget.resolver(addresses),
                                     turns=cache.Turns(max(workers - 1, 1)))
 

@@ -8,7 +8,7 @@ Importing dkimpy costs 60 ms, so this module is imported only for a signed messa
 
 import functools
 
-from ..crypto import RSA_MOST
+from .. import crypto
 from ..packages import Hidden, add_site_packages
 
 add_site_packages()
@@ -32,7 +32,7 @@ ASKED = (b"v", b"a", b"d", b"h", b"s")
 NOT_ASKED = (b"b", b"bh", b"i", b"q", b"t", b"x")
 
 EXPONENT_MOST = 32          # bits: a larger one only costs time
-LONGEST_RSA_KEY = 2048      # bytes of DER: enough for RSA_MOST
+LONGEST_RSA_KEY = 2048      # bytes of DER: enough for crypto.RSA_MOST
 
 # AlgorithmIdentifier of rsaEncryption with its NULL, RFC 3279 section 2.3.1.
 RSA_ENCRYPTION = bytes.fromhex("300d06092a864886f70d0101010500")
@@ -91,11 +91,11 @@ def rsa_public_key(data):
     after the key, so the key is encoded again to compare.
     """
     if len(data) > LONGEST_RSA_KEY:
-        raise Malformed(f"the RSA key has over {RSA_MOST} bits")
+        raise Malformed(f"the RSA key has over {crypto.RSA_MOST} bits")
     key = call("p= is not an RSA key", dkim.crypto.parse_public_key, data)
     modulus, exponent = key["modulus"], key["publicExponent"]
-    if modulus.bit_length() > RSA_MOST:
-        raise Malformed(f"the RSA key has over {RSA_MOST} bits")
+    if modulus.bit_length() > crypto.RSA_MOST:
+        raise Malformed(f"the RSA key has over {crypto.RSA_MOST} bits")
     if exponent.bit_length() > EXPONENT_MOST:
         raise Malformed(f"the RSA key's exponent has over {EXPONENT_MOST} bits")
     if modulus % 2 == 0 or exponent % 2 == 0 or exponent < 3:
@@ -126,7 +126,8 @@ def rsa_verifies(hashed, signature, key):
         encoded = call("the key is too short", dkim.crypto.EMSA_PKCS1_v1_5_encode, hashed, size)
     except Malformed:       # the key is too short for this hash
         return False
-    return pow(number, key["publicExponent"], key["modulus"]).to_bytes(size, "big") == encoded
+    power = crypto.power(number, key["publicExponent"], key["modulus"])
+    return power.to_bytes(size, "big") == encoded
 
 
 def der(tag, content):

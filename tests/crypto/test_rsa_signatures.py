@@ -8,12 +8,14 @@ many, and a verifier that takes them would call good what others call bad.
 import base64
 import functools
 import hashlib
+import random
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from lib import crypto
 from lib.verifying import dkimpy
 from tests.support.verifying import MESSAGE, dkim_signed, domainkeys_signed, only, rsa_of
 
@@ -102,10 +104,15 @@ def number_whose_signature_begins_with_zero(name):
     return number
 
 
+@pytest.mark.parametrize("by", ["Python", "libcrypto"])
 @pytest.mark.parametrize("name", HASHES)
 @pytest.mark.parametrize("change", CHANGES)
-def test_as_openssl_says(name, change):
+def test_as_openssl_says(monkeypatch, name, change, by):
     """The cryptography package, and so OpenSSL, is of the same opinion."""
+    monkeypatch.setattr(crypto, "fast_power", None)
+    if by == "libcrypto":
+        crypto.use_fast_powers()
+        assert crypto.fast_power
     public = rsa.RSAPublicNumbers(KEY.public, KEY.modulus).public_key()
     key = dkimpy.rsa_public_key(base64.b64decode(KEY.record("").partition("p=")[2]))
     function, good = CHANGES[change]
@@ -117,3 +124,21 @@ def test_as_openssl_says(name, change):
         with pytest.raises(InvalidSignature):
             public.verify(signature, text, padding.PKCS1v15(), HASHES[name])
     assert dkimpy.rsa_verifies(hashlib.new(name, text), signature, key) == good
+
+
+def test_powers_by_libcrypto():
+    """As Python's, of numbers of all sizes; None for those that are too large."""
+    from lib.crypto import powers
+    source = random.Random(3)
+    for bits in (2, 8, 9, 64, 511, 1024, 2047, 2048, 8192, 16384):
+        for exponent in (1, 3, 17, 65537, 2 ** 32 + 1):
+            for _ in range(5):
+                modulus = source.getrandbits(bits) | 1 << bits - 1 | 1
+                for base in (0, 1, modulus - 1, source.randrange(modulus)):
+                    assert powers.power(base, exponent, modulus) == pow(base, exponent, modulus)
+    assert powers.power(1, 3, 1 << 16385 | 1) is None
+
+
+def test_powers_by_python_where_libcrypto_has_none(monkeypatch):
+    monkeypatch.setattr(crypto, "fast_power", lambda *numbers: None)
+    assert crypto.power(3, 5, 7) == 5
