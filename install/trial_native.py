@@ -77,9 +77,9 @@ def run(user, environment):
     done = subprocess.run([*become, LAUNCHER], input=MESSAGE, stdout=read_end,
                           stderr=subprocess.PIPE, env=environment, timeout=LONGEST)
     os.close(read_end)
-    log = done.stderr.decode("ascii", "replace")
-    if done.returncode != QUEUED or not log.endswith("no signature; resident\n"):
-        sys.exit(f"{LAUNCHER.name} ended with {done.returncode} and said: {log[:200] or 'nothing'}")
+    log = " ".join(done.stderr.decode("ascii", "replace").split())
+    if done.returncode != QUEUED or not log.endswith("no signature; resident"):
+        sys.exit(f"{LAUNCHER.name} ended with {done.returncode} and said: {log[-200:] or 'nothing'}")
 
 
 if __name__ == "__main__":
