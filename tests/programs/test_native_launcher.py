@@ -189,6 +189,30 @@ def test_damaged_answers(quick):
     assert ROUNDS / 50 < believed < ROUNDS / 2
 
 
+@pytest.mark.slow
+def test_fuzzed_answers(tmp_path):
+    """By libFuzzer, guided by coverage; FUZZ_SECONDS for more than a few."""
+    source = native.SOURCE.parents[1] / "tests" / "fuzz" / "native_launcher.c"
+    program, seeds = tmp_path / "fuzzer", tmp_path / "seeds"
+    done = subprocess.run(
+        ["clang", "-g", "-O1", "-fsanitize=fuzzer,address,undefined",
+         "-fno-sanitize-recover=all", '-DQMAIL="/nonexistent"', '-DLAUNCHER="/nonexistent"',
+         '-DPROGRAM="/nonexistent"', source, "-o", program],
+        capture_output=True) if shutil.which("clang") else None
+    if done is None or done.returncode:
+        pytest.skip("needs clang with libFuzzer")
+    seeds.mkdir()
+    for number, removed in enumerate((b"", b"0-50", b"70-93", b"0-50 70-93 93-150")):
+        (seeds / str(number)).write_bytes(lies.ANSWER.replace(b"\n\n", b"\n" + removed + b"\n", 1))
+    for number, lie in enumerate(lies.LIES.values()):
+        (seeds / f"lie-{number}").write_bytes(lie)
+    seconds = os.environ.get("FUZZ_SECONDS", "10")
+    done = subprocess.run(
+        [program, f"-max_total_time={seconds}", "-max_len=3000", "-seed=1", "-detect_leaks=0",
+         f"-artifact_prefix={tmp_path}/", seeds], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_the_corpus(host):
     """The same bytes as by Python, of each message, for an answer of our server's code."""
     entries = corpus.entries()
