@@ -61,7 +61,8 @@ def test_a_verifier_that_queues_nothing_is_seen(tmp_path):
     with fault_subjects.Verifier(tmp_path) as subject:
         subject.client.host.program = [str(program)]
         for place in subject.places:
-            assert subject.judge(no_fault(place)).startswith("wrong")
+            if place != "native":       # where the program does not start
+                assert subject.judge(no_fault(place)).startswith("wrong")
 
 
 EIO, KILL = Fault("rspawn", "openat", 1, "EIO"), Fault("rspawn", "openat", 1, KILLED)
