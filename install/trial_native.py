@@ -79,7 +79,8 @@ def run(user, environment):
     os.close(read_end)
     log = " ".join(done.stderr.decode("ascii", "replace").split())
     if done.returncode != QUEUED or not log.endswith("no signature; resident"):
-        sys.exit(f"{LAUNCHER.name} ended with {done.returncode} and said: {log[-200:] or 'nothing'}")
+        sys.exit(f"{LAUNCHER.name} ended with {done.returncode} and said: "
+                 f"{log[-200:] or 'nothing'}")
 
 
 if __name__ == "__main__":

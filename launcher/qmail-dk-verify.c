@@ -35,7 +35,6 @@
 #define DIGITS "0123456789"
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define NAME LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "-_."
-#define LETTERS "ABCDEFGHIJKabcdefghijk-"
 #define PATH NAME "/+@"
 #define is_made_of(s, characters) (*(s) && !(s)[strspn(s, characters)])
 
@@ -55,8 +54,9 @@ static int tell(const char *what) {
 
 /* Exits with a code that qmail-smtpd takes for temporary, as it takes a crash. */
 static void __attribute__((noreturn)) die(int code, const char *what) {
-	char line[LINE];
-	snprintf(line, sizeof line, "deferred: %s: %s", what, strerror(errno));
+	char line[LINE], *ip = getenv("TCPREMOTEIP");
+	snprintf(line, sizeof line, "deferred: %s: %s; client=%.100s", what, strerror(errno),
+		ip && is_made_of(ip, NAME ":%") ? ip : "unknown");
 	tell(line);
 	_exit(code);
 }
@@ -241,8 +241,7 @@ static void annotate(int fd) {
 /* Verifies the message, and passes it on if the server accepts it. */
 static void verify(void) {
 	char request[3 * VALUE + LINE], bits[VALUE], policy[VALUE], seconds[VALUE], path[VALUE];
-	char line[LINE + 1], *sender = "", *end;
-	const char *ip = getenv("TCPREMOTEIP");
+	char line[LINE + 1], *sender = "", *end, *ip = getenv("TCPREMOTEIP");
 	size_t n = 0;
 	int fd;
 	setting(bits, "DKRSAMIN", "dkrsamin", "1024", DIGITS);
@@ -265,8 +264,8 @@ static void verify(void) {
 	if (strcasecmp(dmarc, "off")) {
 		sender = spool(1, &n);
 		end = memchr(sender, 0, n < 1002 ? n : 1002);
-		n = !n || *sender != 'F' ? 0 : end ? (size_t) (end - sender) : n > 1000 ? n : 0;
-		if (n) snprintf(strchr(request, 0), LINE, "%s\n", ip ? ip : "");
+		n = !n || *sender != 'F' || !ip ? 0 : end ? (size_t) (end - sender) : n > 1000 ? n : 0;
+		if (n) snprintf(strchr(request, 0), LINE, "%s\n", ip);
 	}
 	strcpy(server.sun_path, path);
 	ask(request, sender + 1, n > LINE ? LINE : n ? n - 1 : 0);
@@ -294,7 +293,8 @@ int main(int argc, char **argv) {
 	snprintf(queue, sizeof queue, "%s%s", *value == '/' ? "" : QMAIL "/", value);
 	if (access(queue, X_OK) || (!strcmp(value, "bin/qmail-queue")	/* or do we stand there? */
 		&& !access(QMAIL "/bin/qmail-queue.orig", F_OK))) leave(0);
-	if (!getenv("RELAYCLIENT")) setting(letters, "DKVERIFY", "dkverify", "", LETTERS);
+	if (!getenv("RELAYCLIENT"))
+		setting(letters, "DKVERIFY", "dkverify", "", "-ABCDEFGHIJKabcdefghijk");
 	if (*letters) verify();
 	become_queue_program(0);
 }
