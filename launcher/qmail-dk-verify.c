@@ -261,10 +261,10 @@ static void verify(void) {
 		|| mentions(text, header, "dkim2-signature")
 		|| mentions(text, header, "message-instance")) leave(0);
 	snprintf(request, sizeof request, "3 %s %s %s %s\n", bits, policy, authserv_id, dmarc);
-	if (strcasecmp(dmarc, "off")) {
+	if (ip && strcasecmp(dmarc, "off")) {
 		sender = spool(1, &n);
 		end = memchr(sender, 0, n < 1002 ? n : 1002);
-		n = !n || *sender != 'F' || !ip ? 0 : end ? (size_t) (end - sender) : n > 1000 ? n : 0;
+		n = !n || *sender != 'F' ? 0 : end ? (size_t) (end - sender) : n > 1000 ? n : 0;
 		if (n) snprintf(strchr(request, 0), LINE, "%s\n", ip);
 	}
 	strcpy(server.sun_path, path);
