@@ -240,7 +240,7 @@ static void annotate(int fd) {
 
 /* Verifies the message, and passes it on if the server accepts it. */
 static void verify(void) {
-	char request[3 * VALUE + LINE], bits[VALUE], policy[VALUE], seconds[VALUE], path[VALUE];
+	char request[5 * VALUE + LINE], bits[VALUE], policy[VALUE], seconds[VALUE], path[VALUE];
 	char line[LINE + 1], *sender = "", *end, *ip = getenv("TCPREMOTEIP");
 	size_t n = 0;
 	int fd;

@@ -381,3 +381,16 @@ def test_a_large_sender(quick):
             quick.smtpd(GOOD, envelope)
     line = exchange.request(resident.Terms(1024, False, b"mx.example.net", True))
     assert seen == [line + b"192.0.2.7\n" + sender for sender in senders.values()] + [line] * 4
+
+
+def test_the_longest_request(quick):
+    """The compiler's checks see to it that it has room."""
+    seen = []
+    long = "1" * 254
+    quick.environment.update(DKDMARC=long, DKRSAMIN=long, DKPOLICY=long, DKAUTHSERVID=long,
+                             TCPREMOTEIP="1" * 5000)
+    with resident.BadServer(lambda connection, packet, fds: seen.append(packet)) as bad:
+        quick.environment["DKSERVER"] = bad.path
+        outcome = quick.smtpd(GOOD, b"F" + b"a" * 5000 + b"\0Tb\0\0")
+    assert outcome.code == 111 and outcome.log.startswith(b"left: --queue"), outcome
+    assert seen and seen[0].startswith(f"3 {long} {long} {long} {long}\n1".encode())
