@@ -126,15 +126,19 @@ class Programs:
         # Each result is in the header field and in the log.
         results = {b"=pass": 4, SUBJECT: 1}
         if size <= SMALL:
-            yield self.verifier("verifier, DKVERIFY unset", message, {},
-                                {b"=pass": 0, SUBJECT: 1})
+            passed_on = self.verifier("verifier, DKVERIFY unset", message, {},
+                                      {b"=pass": 0, SUBJECT: 1})
+            yield passed_on
+            yield self.by_sh(passed_on)
         yield self.verifier("verifier", message,
                             {"DKVERIFY": "DEGIJKfh", "DKSERVER": "-"}, results)
         if size <= RESIDENT_MOST:
             socket = self.verifyd.socket if self.verifyd else "-"
-            yield self.verifier("verifier, resident", message,
-                                {"DKVERIFY": "DEGIJKfh", "DKSERVER": socket},
-                                {**results, b"; resident": 1})._replace(server=self.verifyd)
+            resident = self.verifier("verifier, resident", message,
+                                     {"DKVERIFY": "DEGIJKfh", "DKSERVER": socket},
+                                     {**results, b"; resident": 1})._replace(server=self.verifyd)
+            yield resident
+            yield self.by_sh(resident)
         if size <= SMALL:
             yield from self.verifiers_of_policies(message, socket, results)
         yield peer("Mail::DKIM", mail_dkim("verify", port), message, {b"pass": 2})
@@ -148,14 +152,19 @@ class Programs:
                 ("verifier, resident, DKDMARC=mark", socket, self.verifyd, {b"; resident": 1})):
             yield self.verifier(name, message, {**marking, "DKSERVER": path},
                                 {**results, b"=pass": 8, **words})._replace(
-                server=server, envelope=self.scratch.envelope())
+                server=server)
 
     def verifier(self, name, message, settings, evidence):
         """Returns the Program of our launcher and verifier, in the place of qmail-queue."""
-        return Program(name, True, command(self.scratch.verify, ["--queue"]), message, {
+        return Program(name, True, command(self.scratch.verify, []), message, {
             "DKQUEUE": NOTHING, "DKAUTHSERVID": "mx.example.net",
             "DNSCACHEIP": f"127.0.0.1#{self.dns_port}", **self.path, **settings},
-            evidence, ends=True)
+            evidence, ends=True, envelope=self.scratch.envelope())
+
+    def by_sh(self, program):
+        """Returns the same Program with the launcher in sh, in place of the one in C."""
+        return program._replace(name=f"{program.name}, no C",
+                                command=command(self.scratch.verify_by_sh, []))
 
     def failure(self, program):
         """Runs a program once.  Returns why it did not do its work, or "".

@@ -22,8 +22,8 @@ class Scratch:
 
     directory: an empty one; python: the interpreter for our programs
     checkout: directory that the programs are copied from
-    remote, verify: paths of our qmail-remote and qmail-dk-verify; verify is None
-    without its packages
+    remote, verify: paths of our qmail-remote and qmail-dk-verify, which is in C where there
+    is a compiler; verify_by_sh: of the one in sh; both are None without its packages
     key: path of a private key, for DOMAIN and SELECTOR; key_pattern: DKSIGN
     deliver, accept: paths of scripts that write their input to descriptors 1 and 2
     """
@@ -33,9 +33,11 @@ class Scratch:
         self.python = python
         self.checkout = checkout
         install(directory, python, checkout)
+        os.makedirs(f"{directory}/qmail/control")
         self.remote = self.launcher("qmail-remote", python, "qmail_remote_dk.py")
-        self.verify = self.launcher("qmail-dk-verify", with_packages(python),
-                                    "qmail_qfilter_verify.py")
+        self.verify_by_sh = self.launcher("qmail-dk-verify", with_packages(python),
+                                          "qmail_qfilter_verify.py")
+        self.verify = (self.verify_by_sh and self.native_launcher()) or self.verify_by_sh
         self.deliver = self.script("deliver", "exec cat")
         self.accept = self.script("accept", "exec cat >&2")
         self.key = f"{directory}/keys/{DOMAIN}/{SELECTOR}"
@@ -55,6 +57,19 @@ class Scratch:
                             ("PROGRAM", f"{self.directory}/installed/{program}")):
             text = text.replace(f"@{mark}@", value)
         return write_program(f"{self.directory}/installed/{name}", text)
+
+    def native_launcher(self):
+        """Compiles the verifier's launcher as install.sh does.  Returns its path, or None."""
+        source = f"{self.checkout}/launcher/qmail-dk-verify.c"
+        path = f"{self.directory}/installed/qmail-dk-verify.native"
+        names = {"QMAIL": f"{self.directory}/qmail", "LAUNCHER": self.verify_by_sh,
+                 "PROGRAM": f"{self.directory}/installed/qmail_qfilter_verify.py"}
+        for compiler in ("musl-gcc", "cc", "gcc", "clang") if os.path.exists(source) else ():
+            if can([compiler, "-std=c99", "-O2", "-static",
+                    *(f'-D{name}="{value}"' for name, value in names.items()),
+                    "-o", path, source]):
+                return path
+        return None
 
     def script(self, name, commands):
         """Writes a script for sh.  Returns its path."""

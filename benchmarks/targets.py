@@ -135,6 +135,8 @@ def for_verifying(large):
         Target(small, "verifier", "<=", 4, "x bare", ratio("cpu", (small, "verifier"), BARE)),
         Target(small, "verifier, DKVERIFY unset", "<=", 0.2, "x bare",
                ratio("cpu", (small, "verifier, DKVERIFY unset"), BARE)),
+        Target(small, "verifier, DKVERIFY unset, no C", "<=", 0.25, "x bare",
+               ratio("cpu", (small, "verifier, DKVERIFY unset, no C"), BARE)),
         Target(small, "verifier, resident", "<=", 0.4, "x bare",
                ratio("cpu", (small, "verifier, resident"), BARE)),
         Target(small, "verifier, DKDMARC=mark", "<=", 1.4, "x the verifier",
