@@ -8,6 +8,7 @@ PYTHONPATH, the user's site directory or sitecustomize.
 import os
 import site
 import sys
+import types
 
 
 def add_site_packages():
@@ -27,22 +28,44 @@ def add_site_packages():
             sys.path.append(directory)
 
 
+class Late(types.ModuleType):
+    """A module, no package, that is imported once an attribute is needed that is not known.
+
+    known: its attributes that are
+    """
+
+    def __init__(self, name, **known):
+        super().__init__(name)
+        self.__dict__.update(known)
+
+    def __getattr__(self, name):
+        if name == "__path__":      # the import system asks whether it is a package
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:      # within the context of Hidden
+            del sys.modules[self.__name__]
+        return getattr(__import__(self.__name__), name)
+
+
 class Hidden:
     """A context in which the modules `absent` can't be imported and those of `empty` are empty.
 
     Some packages import costly modules at start-up only in case they are needed,
-    and do without if they can't.  Modules that are already imported stay.
+    and do without if they can't.  late: modules (Late) that they need only later, if ever.
+    Modules that are already imported stay.
     """
 
-    def __init__(self, *absent, empty=()):
+    def __init__(self, *absent, empty=(), late=()):
         self.stand_ins: dict = {name: None for name in absent if name not in sys.modules}
         for name in empty:
             if name not in sys.modules:
-                self.stand_ins[name] = type(sys)(name)
+                self.stand_ins[name] = types.ModuleType(name)
+        self.stand_ins.update((module.__name__, module) for module in late
+                              if module.__name__ not in sys.modules)
 
     def __enter__(self):
         sys.modules.update(self.stand_ins)
 
     def __exit__(self, *exception):
-        for name in self.stand_ins:
-            del sys.modules[name]
+        for name, stand_in in self.stand_ins.items():
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]
