@@ -364,7 +364,9 @@ def record_faults(record, private_key):
         (same, WARN, "p= is this key as an RSAPublicKey, a form that some verifiers refuse"),
         (record.key_type != private_key.algorithm.encode(), FAIL,
          f"k= is not {private_key.algorithm}"),
-        (record.version not in (None, b"DKIM1"), FAIL, "v= is not DKIM1, or not the first tag"),
+        (record.version not in (None, b"DKIM1"), FAIL, "v= is not DKIM1"),
+        (record.version_is_late, WARN, "v= is not the first tag, as RFC 6376 demands, so some "
+         "verifiers may refuse the key"),
         (hashes is not None and b"sha256" not in hashes, FAIL, "h= excludes sha256"),
         (hashes is not None and b"sha1" not in hashes and private_key.algorithm == "rsa", WARN,
          "h= excludes sha1, which DomainKeys signatures need"),

@@ -131,9 +131,10 @@ class DkimVerification(Verification):
 
         RFC 6376 sections 3.6.1, tag by tag, and 6.1.2.
         """
-        # Section 3.6.1, v=: optional, but the first tag if present; section 6.1.2 step 5.
+        # Section 3.6.1, v=; section 6.1.2 step 5.  It must be the first tag, but DKIM1 means the
+        # same anywhere, and other verifiers accept it (doc/interoperability).
         if record.version not in (None, b"DKIM1"):
-            raise BadKey("v= is not DKIM1, or not its first tag")
+            raise BadKey("v= is not DKIM1")
         if record.revoked:                      # section 6.1.2 step 7: p= is empty
             raise RevokedKey()
         if record.key_type != self.key_type:    # section 6.1.2 step 8, RFC 8463 section 4.2

@@ -15,19 +15,20 @@ MOST_RECORDS = 3        # key records of one name that are tried
 class KeyRecord:
     """A key record; all bytes or lists of bytes.
 
-    version: v=, None if absent, b"" if it is not the first tag, as it must be
+    version: v=, None if absent; version_is_late: whether another tag stands before it
     key_type: k=; public_key: p= decoded, b"" if the key is revoked
     hashes: h= as a list, None if absent; services: s= as a list
     flags: t= as a list; granularity: g=, None if absent
     """
 
-    __slots__ = ("version", "key_type", "public_key", "hashes", "services", "flags",
-                 "granularity")
+    __slots__ = ("version", "version_is_late", "key_type", "public_key", "hashes", "services",
+                 "flags", "granularity")
 
-    def __init__(self, version: "bytes | None", key_type: bytes, public_key: bytes,
-                 hashes: "list[bytes] | None", services: "list[bytes]", flags: "list[bytes]",
-                 granularity: "bytes | None"):
+    def __init__(self, version: "bytes | None", version_is_late: bool, key_type: bytes,
+                 public_key: bytes, hashes: "list[bytes] | None", services: "list[bytes]",
+                 flags: "list[bytes]", granularity: "bytes | None"):
         self.version = version
+        self.version_is_late = version_is_late
         self.key_type = key_type
         self.public_key = public_key
         self.hashes = hashes
@@ -49,14 +50,12 @@ def parse(text):
     tags = dkimpy.tag_list(text)
     if b"p" not in tags:
         raise Malformed("the record has no p=")
-    version = tags.get(b"v")
-    if version is not None and next(iter(tags)) != b"v":
-        version = b""
     public_key = tag_values.base64(tags[b"p"])
     if public_key is None:
         raise Malformed("p= is not base64")
     return KeyRecord(
-        version, tags.get(b"k", b"rsa"), public_key,
+        tags.get(b"v"), b"v" in tags and next(iter(tags)) != b"v",
+        tags.get(b"k", b"rsa"), public_key,
         hashes=tag_values.words(tags[b"h"]) if b"h" in tags else None,
         services=tag_values.words(tags.get(b"s", b"*")),
         flags=tag_values.words(tags.get(b"t", b"")),

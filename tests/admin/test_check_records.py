@@ -99,6 +99,10 @@ def version_not_first(host):
     host.zone[host.name] = [host.text.partition("; ")[2] + "; v=DKIM1"]
 
 
+def other_version(host):
+    host.zone[host.name] = [host.text.replace("v=DKIM1", "v=DKIM9")]
+
+
 def excludes_sha1(host):
     host.zone[host.name] = [host.text.replace("k=", "h=sha256; k=")]
 
@@ -155,7 +159,9 @@ DAMAGE = {
     record_in_another_form: [
         ("warn", "s1._domainkey.example.com p= is this key as an RSAPublicKey")],
     in_test_mode: [("warn", "s1._domainkey.example.com t=y")],
-    version_not_first: [("FAIL", "s1._domainkey.example.com v= is not DKIM1, or not the first")],
+    version_not_first: [("warn", "s1._domainkey.example.com v= is not the first tag")],
+    other_version: [("FAIL", "s1._domainkey.example.com v= is not DKIM1"),
+                    ("FAIL", "trial example.com dkim=permerror")],
     excludes_sha1: [("warn", "s1._domainkey.example.com h= excludes sha1"),
                     ("FAIL", "trial example.com domainkeys=permerror")],
     excludes_sha256: [("FAIL", "s1._domainkey.example.com h= excludes sha256"),

@@ -133,7 +133,8 @@ RECORDS = [
     (" v = DKIM1 ; " + P + " ; ", "pass", "A"),
     ("v=DKIM2; " + P, "permerror", "E"),
     ("v=dkim1; " + P, "permerror", "E"),
-    ("k=rsa; v=DKIM1; " + P, "permerror", "E"),     # v= must be first
+    ("k=rsa; v=DKIM1; " + P, "pass", "A"),          # v= must be first; others accept this
+    ("k=rsa; v=DKIM2; " + P, "permerror", "E"),
     ("k=rsa; " + P, "pass", "A"),
     ("k=ed25519; " + P, "permerror", "E"),
     ("k=dsa; " + P, "permerror", "E"),
