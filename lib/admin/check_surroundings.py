@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checks what surrounds the programs: the log, misspelt settings, processes of old releases."""
+"""Checks what surrounds the programs: log, clock, misspelt settings, processes of old releases."""
 
 import contextlib
 import difflib
@@ -7,7 +7,7 @@ import os
 import socket
 
 from ..settings import DEFAULTS
-from . import running as admin_running
+from . import check_clock, running as admin_running
 from .findings import OK, WARN, Finding
 from .host import PREFIX
 
@@ -21,7 +21,8 @@ RESIDENT = {"/lib/qmail_rspawn.py": "restart qmail",
 
 def findings(host):
     """Returns all Findings.  host: host.Host"""
-    return log_findings() + name_findings(host) + release_findings()
+    return (log_findings() + check_clock.findings() + name_findings(host)
+            + release_findings())
 
 
 def log_findings(path=SYSLOG):
