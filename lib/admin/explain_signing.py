@@ -74,7 +74,7 @@ def verdicts(outcome, header, body, settings):
     lines += ["warning: " + text for _, text in warnings]
     lines += [verdict(protocol, outcome) for protocol in PROTOCOLS]
     if outcome.signatures and body is not None:
-        lines += ["warning: " + text for _, text in outcome.on_relays]
+        lines += ["warning: " + text for _, text in outcome.on_way]
     return lines
 
 

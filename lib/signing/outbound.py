@@ -67,16 +67,16 @@ class Outcome:
     plan: plan.Plan
     signatures: list of (protocol, key_files.SigningKey, field), topmost first
     left_out: list of the signatures that verifiers would not accept
-    choice, on_keys, on_relays: lists of remarks on the signer, on the keys, and on
-    changes by relays; a remark is (whether it is a warning, text)
+    choice, on_keys, on_way: lists of remarks on the signer, on the keys, and on what
+    makes signatures fail on the way; a remark is (whether it is a warning, text)
     """
 
-    __slots__ = ("plan", "choice", "on_keys", "signatures", "left_out", "on_relays")
+    __slots__ = ("plan", "choice", "on_keys", "signatures", "left_out", "on_way")
 
     def __init__(self, plan, choice):
         self.plan = plan
         self.choice = choice
-        self.on_keys = self.signatures = self.left_out = self.on_relays = ()
+        self.on_keys = self.signatures = self.left_out = self.on_way = ()
 
     def remarks(self):
         """Returns the list of remarks for log()."""
@@ -84,7 +84,7 @@ class Outcome:
         if self.signatures:
             found.append((False, "signed: " + ", ".join(
                 f"{protocol} {signer(protocol, key)}" for protocol, key, _ in self.signatures)))
-            found += self.on_relays
+            found += self.on_way
         return found
 
     def too_much(self):
@@ -175,8 +175,8 @@ def sign(outcome, header, body, settings, now, large):
                        for key in domainkeys_keys]
     outcome.signatures, outcome.left_out = sound(signatures)
     outcome.on_keys = [(True, text) for text in flaws]
-    outcome.on_relays = [(True, text)
-                         for text in relayed.warnings(header.fields, names, lines)]
+    outcome.on_way = [(True, text)
+                         for text in relayed.warnings(header, names, lines)]
 
 
 def load_keys(plan):

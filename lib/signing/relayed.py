@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Warns of changes that relays after this host make, which break the signatures."""
+"""Warns of what makes signatures fail after this host: relays' changes, verifiers' own rules."""
 
 from ..mail.signature_field import LONGEST_LINE
 
 LONG_LINE = (f"a line has more than {LONGEST_LINE} bytes, which Postfix breaks, and the signatures "
              "with it, and Exim refuses; remedy: the program that wrote it must encode it")
+
+
+# rspamd takes a DKIM signature for wrong if one of these is covered and stands twice; RFC 5322
+# section 3.6 allows one of each.
+UNIQUE = (b"To", b"Cc", b"Subject", b"Message-ID")
 
 
 class LineWatch:
@@ -52,23 +57,48 @@ def watch(fields):
     return lines
 
 
-def warnings(fields, names, lines):
-    """Returns warnings of what relays will break, a list of str.
+def warnings(header, names, lines):
+    """Returns warnings of what will make the signatures fail, a list of str.
 
-    fields: of message.Header
-    names: the names in h= of DKIM, list of bytes in any case
+    header: message.Header
+    names: the names in h= of DKIM, list of bytes in any case; none if DKIM does not sign
     lines: the LineWatch, which has read the message
     """
     found = [LONG_LINE] if lines.found else []
-    present = {name for name, _ in fields}
+    present = [name for name, _ in header.fields]
     covered = {name.lower() for name in names}
+    found += missing_fields(set(present), covered)
+    repeated = [name for name in UNIQUE
+                if name.lower() in covered and present.count(name.lower()) > 1]
+    if repeated:
+        found.append(
+            f"there are two {' and two '.join(name.decode() for name in repeated)} fields, and "
+            "rspamd counts the DKIM signature as wrong; remedy: the program that sends must "
+            "write one (RFC 5322 section 3.6)")
+    if not covered and any(field.count(b"\n") > 1 for field in sending_address_fields(header)):
+        found.append(
+            "the field with the sending address is folded, and Mail::DKIM and SpamAssassin refuse "
+            "the DomainKeys signature, which is the only one; remedy: sign with DKIM, too "
+            "(DKPROTOCOLS), or let the program that sends write that field on one line")
+    return found
+
+
+def sending_address_fields(header):
+    """Returns the fields that may have the sending address (RFC 4870 section 3.1), bytes."""
+    return header.named(b"sender") or header.named(b"from")
+
+
+def missing_fields(present, covered):
+    """Returns a list with the warning that covered fields are missing, if any are.
+
+    present: names of fields; covered: names in h= of DKIM; sets of bytes in lower case
+    """
     missing = [] if b"date" in present else ["Date"]    # required by RFC 5322 section 3.6
     if not present & {b"to", b"cc"}:    # RFC 822 section 4.1 wanted one, so some add To:
         missing.append("To")
     missing = [name for name in missing if name.lower().encode() in covered]
-    if missing:
-        found.append(
-            f"there is no {' and no '.join(missing)} field, and a relay that adds one breaks the "
+    if not missing:
+        return []
+    return [f"there is no {' and no '.join(missing)} field, and a relay that adds one breaks the "
             "DKIM signature; remedy: let the program that sends write it, or put "
-            f"{' '.join('?' + name for name in missing)} into DKIMHEADERS")
-    return found
+            f"{' '.join('?' + name for name in missing)} into DKIMHEADERS"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What relays change on the way: the log warns of it, and judges find the signatures broken."""
+"""What breaks signatures on the way: the log warns of it, and judges find them broken."""
 
 from tests.support import judges
 import pytest
@@ -75,6 +75,51 @@ def test_domainkeys_alone_is_not_warned_of_fields(tmp_path):
     assert LONG in line
 
 
+# Header fields -> the names that the warning has, "" for no warning.
+REPEATED = {
+    FROM + DATE + TO + TO: "two To fields",
+    FROM + DATE + TO + b"tO: c@example.net\nCc: d@x\nCC: e@x\n": "two To and two Cc fields",
+    FROM + DATE + TO + b"Subject: x\n" * 3: "two Subject fields",
+    FROM + DATE + TO + b"Message-ID: <1@x>\nMessage-ID: <2@x>\n": "two Message-ID fields",
+    FROM + DATE + TO + b"Comments: x\nComments: y\nReceived: x\nReceived: y\n": "",
+    FROM + DATE + TO + b"Cc: d@x\nSubject: x\nMessage-ID: <1@x>\n": "",
+}
+
+
+@pytest.mark.parametrize("fields", REPEATED)
+def test_repeated_fields(tmp_path, fields):
+    """rspamd fails such a signature, by doc/interoperability; the other judges pass it."""
+    signer = signing.Signer(tmp_path)
+    signed = signer.sign(fields + BODY)
+    warnings = [line for line in signer.log if "warning" in line]
+    assert [REPEATED[fields] in line for line in warnings] == [True] * bool(REPEATED[fields])
+    assert dkim_results(signed, signer) == {"pass"}
+    uncovered = signing.Signer(tmp_path, DKIMHEADERS="-To -Cc -Subject -Message-ID")
+    uncovered.sign(fields + BODY)
+    assert not any("warning" in line for line in uncovered.log)
+
+
+FOLDED = b"From: Alice\n <alice@example.com>\n"
+FOLDED_SENDER = b"Sender: Alice\n <alice@example.com>\n"
+OTHER_FROM = b"From: Bob\n <bob@example.net>\n"
+
+
+@pytest.mark.parametrize("protocols", ["domainkeys", "dkim domainkeys"])
+@pytest.mark.parametrize("fields, refused", [
+    (FROM, False), (FOLDED, True), (FROM[:-1] + b"\n\t(home)\n", True),
+    (FROM + b"Subject: x\n y\n", False), (OTHER_FROM + FOLDED_SENDER, True),
+    (OTHER_FROM + b"Sender: alice@example.com\n", False)])
+def test_a_folded_sending_address_is_refused_by_some(tmp_path, fields, refused, protocols):
+    """The warning stands where Mail::DKIM refuses the DomainKeys signature, if that is alone."""
+    signer = signing.Signer(tmp_path, DKPROTOCOLS=protocols)
+    signed = signer.sign(fields + DATE + TO + BODY)
+    warned = any("is folded" in line for line in signer.log)
+    assert warned == (refused and protocols == "domainkeys")
+    results = {verdict.result for verdict in judges.mail_dkim(
+        wire.received(wire.qmail_1_03(signed)), signer.records) if verdict.protocol != "dkim"}
+    assert results == {"fail" if refused else "pass"}
+
+
 def test_what_is_not_signed_is_not_warned_of(tmp_path):
     signer = signing.Signer(tmp_path)
     signer.sign(b"From: eve@example.net\n\n" + b"y" * 999 + b"\n", "eve@example.net")
@@ -116,5 +161,7 @@ def test_why_says_so(tmp_path):
     output = admin.succeed("why", "-", stdin=FROM + b"\n" + b"y" * 999 + b"\n")
     assert f"warning: there is {NEITHER}" in output and "?Date ?To into DKIMHEADERS" in output
     assert f"warning: a line has {LONG}" in output
+    output = admin.succeed("why", "-", stdin=WHOLE.replace(TO, TO + TO))
+    assert "warning: there are two To fields, and rspamd counts" in output
     for domain_or_whole in (("why", administrator.DOMAIN), {}), (("why", "-"), {"stdin": WHOLE}):
         assert "warning" not in admin.succeed(*domain_or_whole[0], **domain_or_whole[1])
