@@ -248,10 +248,9 @@ def software_findings(installation):
     found = [Finding(OK, "Python", f"{platform.python_version()}, {sys.executable}")]
     found += interpreter_findings(installation) if installation else []
     try:
-        found.append(Finding(OK, "crypto", crypto.backend().version()))
+        found.append(Finding(OK, "crypto", crypto.check()))
     except CryptoTrouble as trouble:
-        found.append(Finding(FAIL, "crypto", f"{trouble}, so nothing can be signed",
-                             "install OpenSSL's libcrypto"))
+        found.append(Finding(FAIL, "crypto", f"nothing can be signed: {trouble}"))
     # A host that only signs does not need them.
     level = WARN if installation is not None and not installation.verify else FAIL
     for package in check_packages.LEAST:

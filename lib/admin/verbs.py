@@ -5,6 +5,7 @@ Each takes the options and the host.Host, and returns the exit code.
 """
 
 import contextlib
+import hashlib      # noqa: F401 (before libcrypto is bound: see crypto.openssl)
 import os
 import sys
 import time

@@ -153,6 +153,14 @@ def power(base, exponent, modulus):
     return pow(base, exponent, modulus) if result is None else result
 
 
+def check():
+    """Returns the version text of the crypto library.  Raises CryptoTrouble if it can't work."""
+    fault = backend().configuration_fault()
+    if fault:
+        raise CryptoTrouble(fault)
+    return backend().version()
+
+
 def backend():
     """Returns the module that does the work, openssl or package.  Raises CryptoTrouble."""
     try:
@@ -164,4 +172,5 @@ def backend():
         from . import package
         return package
     except ImportError as error:
-        raise CryptoTrouble(f"no crypto library: {reason}; {error}") from error
+        raise CryptoTrouble(f"no crypto library: {reason}; {error}; remedy: install "
+                            "OpenSSL's libcrypto") from error

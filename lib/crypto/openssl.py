@@ -4,26 +4,38 @@
 Importing this module raises ImportError if libcrypto can't be bound.
 """
 
+import posix
+import sys
+
 from ..c_library import (
     Library, addressof, byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p,
     create_string_buffer,
 )
 from ..errors import CryptoTrouble, KeyTrouble
+from ..process import fsdecode
 
 SONAMES = ("libcrypto.so.3", "libcrypto.so.4", "libcrypto.so.1.1", "libcrypto.so",
-           "libcrypto.3.dylib", "libcrypto.1.1.dylib")
+           "libcrypto.3.dylib", "libcrypto.4.dylib", "libcrypto.1.1.dylib")
 
 # Numbers of object identifiers, obj_mac.h.
 NID_RSA = 6
 NID_ED25519 = 1087
+
+# SubjectPublicKeyInfo in DER of an RSA key of 2048 bits, which nobody uses.
+GOOD_KEY = (bytes.fromhex("30820122300d06092a864886f70d01010105000382010f003082010a0282010100")
+            + b"\x80" + bytes(254) + b"\x01" + bytes.fromhex("0203010001"))
 
 ED25519_LENGTH = 32         # bytes of a public key
 LONGEST_PEM = 16384         # bytes; enough for an RSA key of 8192 bits
 
 # crypto.h: no error strings, no table of ciphers by name.  Each delivery would build
 # them, and none uses them.  (The table of digests is kept, because without it hashlib's
-# objects lose their names, which dkimpy reads.)
+# objects lose their names, which dkimpy reads.)  Without error strings, Python crashes where
+# hashlib is imported later and OpenSSL refuses one of its algorithms, as for FIPS.  So programs
+# that may need hashlib import it before they call crypto.backend().
 LESS_AT_START = 0x01 | 0x10
+
+DIRECTORY = 4           # OPENSSL_DIR of crypto.h: OpenSSL_version(4) says OPENSSLDIR: "/usr/lib/ssl"
 
 OWNED = c_void_p        # a pointer that the caller frees
 REFERENCE = c_void_p    # a result of byref()
@@ -34,14 +46,39 @@ def bind():
 
     Raises ImportError.
     """
-    for name in SONAMES:
+    for name in candidates():
         try:
             library = declare(Library(name))
             library.OPENSSL_init_crypto(LESS_AT_START, None)
             return library
         except (OSError, AttributeError):
             continue
-    raise ImportError("libcrypto can't be bound")
+    raise ImportError("libcrypto can't be bound: no " + ", ".join(SONAMES) + ", nor Python's own")
+
+
+def candidates():
+    """Yields what may give libcrypto's functions: sonames, paths of libraries that need it.
+
+    First the one that this process has by hashlib: a second one could not load the same
+    provider for FIPS.  Last the one that Python is built with, whatever its name is.
+    """
+    if "_hashlib" in sys.modules:
+        yield from python_library()
+    yield from SONAMES
+    yield from python_library()
+
+
+def python_library():
+    """Returns a list with the path of Python's own binding of libcrypto, [] if there is none.
+
+    The functions of the libraries that it needs are found in it.
+    """
+    try:
+        import _hashlib
+    except ImportError:
+        return []
+    path = getattr(_hashlib, "__file__", None)
+    return [path] if path else []
 
 
 def declare(library):
@@ -58,6 +95,7 @@ def declare(library):
             (c_int, "PEM_write_bio_PrivateKey", c_void_p, c_void_p, c_void_p, c_void_p, c_int,
              c_void_p, c_void_p),
             (c_int, "i2d_PUBKEY", c_void_p, REFERENCE),
+            (OWNED, "d2i_PUBKEY", c_void_p, REFERENCE, c_size_t),
             (c_int, "EVP_PKEY_get_raw_public_key", c_void_p, c_char_p, REFERENCE),
             (OWNED, "EVP_PKEY_new_raw_private_key", c_int, c_void_p, c_char_p, c_size_t),
             (OWNED, "EVP_PKEY_new_raw_public_key", c_int, c_void_p, c_char_p, c_size_t),
@@ -130,7 +168,7 @@ class Key:
         try:
             if (not context or start(context) != 1
                     or sign(context, signature, byref(length), data, len(data)) != 1):
-                raise CryptoTrouble("OpenSSL refuses to sign with this key")
+                raise refusal("OpenSSL refuses to sign with this key")
         finally:
             free(context)
         return signature.raw[:length.value]
@@ -149,7 +187,7 @@ class Key:
         context = new()
         try:
             if not context or start(context) != 1:
-                raise CryptoTrouble("OpenSSL can't verify with this key")
+                raise refusal("OpenSSL can't verify with this key")
             return verify(context, signature, len(signature), data, len(data)) == 1
         finally:
             free(context)
@@ -168,7 +206,7 @@ class Key:
             public = create_string_buffer(ED25519_LENGTH)
             written = libcrypto.EVP_PKEY_get_raw_public_key(self.pointer, public, byref(room))
         if written <= 0:
-            raise CryptoTrouble("OpenSSL can't give the public half of this key")
+            raise refusal("OpenSSL can't give the public half of this key")
         return public.raw
 
     def pem(self):
@@ -178,7 +216,7 @@ class Key:
         try:
             if not bio or libcrypto.PEM_write_bio_PrivateKey(
                     bio, self.pointer, None, None, 0, None, None) != 1:
-                raise CryptoTrouble("OpenSSL can't write this key")
+                raise refusal("OpenSSL can't write this key")
             length = libcrypto.BIO_read(bio, text, LONGEST_PEM)
             return text.raw[:length]
         finally:
@@ -204,8 +242,33 @@ def key_from_pem(pem):
     pointer = libcrypto.PEM_read_bio_PrivateKey(bio, None, None, b"")
     libcrypto.BIO_free(bio)
     if not pointer:
+        fault = configuration_fault()
+        if fault:
+            raise CryptoTrouble(fault)
         raise KeyTrouble("not a private key that OpenSSL can read (damaged or encrypted?)")
     return Key(pointer)
+
+
+def configuration_fault():
+    """Returns what is wrong (str) if OpenSSL can't read even GOOD_KEY, else "".
+
+    Its configuration decides from which providers it has its algorithms.
+    """
+    pointer = libcrypto.d2i_PUBKEY(None, byref(c_char_p(GOOD_KEY)), len(GOOD_KEY))
+    if pointer:
+        libcrypto.EVP_PKEY_free(pointer)
+        return ""
+    named = posix.environ.get(b"OPENSSL_CONF")
+    place = (fsdecode(named) if named
+             else "openssl.cnf in " + libcrypto.OpenSSL_version(DIRECTORY).decode("ascii"))
+    return ("OpenSSL can't read a key that is known to be good: its configuration is wrong, or a "
+            f"provider's file missing: {place}; remedy: correct it until openssl genpkey "
+            "-algorithm RSA makes a key")
+
+
+def refusal(text):
+    """Returns the CryptoTrouble for a call that failed.  text: if OpenSSL itself works"""
+    return CryptoTrouble(configuration_fault() or text)
 
 
 def key_from_seed(seed):
@@ -224,7 +287,7 @@ def key_from_public(public_key):
     pointer = libcrypto.EVP_PKEY_new_raw_public_key(NID_ED25519, None, public_key,
                                                     len(public_key))
     if not pointer:
-        raise CryptoTrouble("OpenSSL can't make an Ed25519 key")
+        raise refusal("OpenSSL can't make an Ed25519 key")
     return Key(pointer)
 
 
@@ -240,7 +303,7 @@ def generate(algorithm, bits):
                 or algorithm == "rsa" and libcrypto.EVP_PKEY_CTX_ctrl_str(
                     context, b"rsa_keygen_bits", b"%d" % bits) != 1
                 or libcrypto.EVP_PKEY_keygen(context, byref(pointer)) != 1):
-            raise CryptoTrouble("OpenSSL can't make a key")
+            raise refusal("OpenSSL can't make a key")
     finally:
         libcrypto.EVP_PKEY_CTX_free(context)
     return Key(pointer.value)

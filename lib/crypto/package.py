@@ -76,6 +76,11 @@ class Key:
         return digest, padding.PKCS1v15(), utils.Prehashed(function)
 
 
+def configuration_fault():
+    """Returns "": the package has an OpenSSL of its own, which no file of the system changes."""
+    return ""
+
+
 def key_from_pem(pem):
     """Returns the Key in PEM bytes.  Raises KeyTrouble."""
     try:

@@ -82,4 +82,5 @@ def check():
     """Raises ImportError or Trouble if this installation can't sign."""
     from .. import crypto
     from ..signing import dkim, domainkeys      # noqa: F401 (what outbound imports late)
+    crypto.hash_functions(True)     # hashlib first: see crypto.openssl
     crypto.backend()
