@@ -35,7 +35,7 @@ LONGEST_PEM = 16384         # bytes; enough for an RSA key of 8192 bits
 # that may need hashlib import it before they call crypto.backend().
 LESS_AT_START = 0x01 | 0x10
 
-DIRECTORY = 4           # OPENSSL_DIR of crypto.h: OpenSSL_version(4) says OPENSSLDIR: "/usr/lib/ssl"
+DIRECTORY = 4           # OPENSSL_DIR of crypto.h; OpenSSL_version() says OPENSSLDIR: "/..."
 
 OWNED = c_void_p        # a pointer that the caller frees
 REFERENCE = c_void_p    # a result of byref()
