@@ -7,7 +7,7 @@ import os
 from .. import crypto
 from ..errors import CryptoTrouble, KeyTrouble, RequestTrouble, SettingTrouble
 from ..mail import address
-from ..settings import first_line
+from ..settings import PROTOCOLS, first_line
 from ..signing import key_files
 from ..lookup.answer import CUT
 from . import check_key_directories, check_permissions, key_places, records
@@ -45,7 +45,8 @@ def domain_findings(domain, settings, questions):
     parent = signing_domain(domain, settings)
     if parent:
         findings.append(Finding(OK, domain, f"has no key that signs, so that of {parent} does"))
-        return findings + domain_findings(parent, settings, questions)
+        return (findings + domain_findings(parent, settings, questions)
+                + strict_findings(domain, parent, settings, questions))
     if waits:
         findings.append(Finding(FAIL, domain, "its key does not sign yet, so its mail is not "
                                 "signed", "see what is said of that key"))
@@ -61,6 +62,26 @@ def signing_domain(domain, settings):
     return next((parent.decode() for parent in address.with_parents(domain.encode())
                  if any(key_places.is_there(place.path)
                         for place in key_places.places(parent.decode(), patterns))), "")
+
+
+def strict_findings(domain, parent, settings, questions):
+    """Warns of t=s in the record of a parent's key, which Mail::DKIM applies to DomainKeys, too.
+
+    RFC 4870 section 3.2.3 knows only t=y, so most verifiers, and ours, do not.
+    domain: whose mail is signed by the parent; otherwise as for domain_findings()
+    """
+    if questions is None or "domainkeys" not in settings.words("DKPROTOCOLS", PROTOCOLS):
+        return []
+    strict = set()
+    for _, suffix, key in readable_keys(parent, settings):
+        name = records.key_name(key.selector.decode(), parent)
+        texts = [] if suffix else [text for _, answer in questions.ask(name.encode()).answers
+                                   for text in answer.values]
+        if any(b"s" in record.flags for record in parsed(texts, name)[0]):
+            strict.add(name)
+    return [Finding(WARN, name, f"t=s: Mail::DKIM and SpamAssassin refuse the DomainKeys signature "
+                    f"of mail from {domain}", "take t=s out of the record, or qmail-dk keygen "
+                    + domain) for name in sorted(strict)]
 
 
 def place_findings(place, questions):

@@ -59,6 +59,18 @@ def test_domain_below(host):
     assert host.findings("lists.example.com")[0] == 2
 
 
+@pytest.mark.parametrize("flags, protocols, domain, warned", [
+    ("s", "dkim domainkeys", f"lists.{DOMAIN}", True), ("s", "domainkeys", f"lists.{DOMAIN}", True),
+    ("s", "dkim", f"lists.{DOMAIN}", False), ("s", "dkim domainkeys", DOMAIN, False),
+    ("x", "dkim domainkeys", f"lists.{DOMAIN}", False)])
+def test_a_strict_key_for_mail_from_below(host, flags, protocols, domain, warned):
+    host.zone[host.name] = [host.text.replace("p=", f"t={flags}; p=")]
+    (host.control / "dkprotocols").write_text(protocols + "\n")
+    found = [finding for finding in host.findings(domain)[1] if "Mail::DKIM" in finding["text"]]
+    assert [(finding["level"], finding["subject"]) for finding in found] == (
+        [("warn", host.name)] if warned else [])
+
+
 def test_domains_found(host):
     """Those of the pattern whose directory is a domain and has a key."""
     for name in ("example.net", "not a domain", "EXAMPLE.ORG", "x.example.com"):

@@ -111,6 +111,12 @@ def test_key_records(record, status, letter):
     assert (result.status, result.letter) == (status, letter)
 
 
+def test_the_flag_s_does_not_matter_below_the_domain():
+    """RFC 4870 section 3.2.3 has no t=s; Mail::DKIM applies DKIM's (doc/interoperability)."""
+    signed = domainkeys_signed(WITH_SENDER, d="example.com")
+    assert only(signed, "t=s; " + P).status == "pass"
+
+
 def test_size_of_the_key():
     signed = domainkeys_signed(key=rsa_of(512))
     assert (only(signed, rsa_of(512).record()).status, only(signed, rsa_of(512).record()).letter
