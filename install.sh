@@ -85,7 +85,7 @@ find_python() {
 	if [ -n "${PYTHON:-}" ]; then
 		set -- "$PYTHON"
 	else
-		set -- python3 python3.13 python3.12 python3.11 python3.10 python3.9
+		set -- python3 python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9
 	fi
 	too_old=
 	for python; do

@@ -11,8 +11,8 @@ find_interpreter() {
 	if [ -n "$asked_python" ]; then
 		set -- "$asked_python"
 	else
-		set -- "$(recorded python)" python3 /usr/bin/python3 python3.13 python3.12 python3.11 \
-			python3.10 python3.9
+		set -- "$(recorded python)" python3 /usr/bin/python3 python3.15 python3.14 python3.13 \
+			python3.12 python3.11 python3.10 python3.9
 		[ -z "$system_packages" ] || set -- /usr/bin/python3
 	fi
 	unfit=

@@ -19,7 +19,8 @@ def add_site_packages():
     """
     environment = os.path.dirname(os.path.dirname(os.path.abspath(sys.executable)))
     if os.path.exists(os.path.join(environment, "pyvenv.cfg")):
-        version = "python{}.{}".format(*sys.version_info)
+        # An interpreter without a global lock has packages of its own: lib/python3.14t.
+        version = "python{}.{}".format(*sys.version_info) + ("t" if "t" in sys.abiflags else "")
         directories = [os.path.join(environment, "lib", version, "site-packages")]
     else:
         directories = site.getsitepackages()
