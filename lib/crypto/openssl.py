@@ -17,9 +17,8 @@ from ..process import fsdecode
 SONAMES = ("libcrypto.so.3", "libcrypto.so.4", "libcrypto.so.1.1", "libcrypto.so",
            "libcrypto.3.dylib", "libcrypto.4.dylib", "libcrypto.1.1.dylib")
 
-# Numbers of object identifiers, obj_mac.h.
-NID_RSA = 6
-NID_ED25519 = 1087
+NID_RSA = 6                     # obj_mac.h, as in all libraries of this interface
+ED25519 = b"1.3.101.112"        # its number differs: LibreSSL, AWS-LC and OpenSSL added their own
 
 # SubjectPublicKeyInfo in DER of an RSA key of 2048 bits, which nobody uses.
 GOOD_KEY = (bytes.fromhex("30820122300d06092a864886f70d01010105000382010f003082010a0282010100")
@@ -86,6 +85,7 @@ def declare(library):
     for result, name, *arguments in (
             (c_int, "OPENSSL_init_crypto", c_uint64, c_void_p),
             (c_char_p, "OpenSSL_version", c_int),
+            (c_int, "OBJ_txt2nid", c_char_p),
             (OWNED, "BIO_new_mem_buf", c_char_p, c_int),
             (OWNED, "BIO_new", c_void_p),
             (c_void_p, "BIO_s_mem"),
@@ -142,9 +142,9 @@ class Key:
         self.pointer = pointer
         self.bits = libcrypto.EVP_PKEY_get_bits(pointer)
         number = libcrypto.EVP_PKEY_get_id(pointer)
-        self.algorithm = {NID_RSA: "rsa", NID_ED25519: "ed25519"}.get(number)
-        if self.algorithm is None:
+        if number != NID_RSA and number != nid_ed25519():
             raise KeyTrouble("the key is neither RSA nor Ed25519")
+        self.algorithm = "rsa" if number == NID_RSA else "ed25519"
 
     def __del__(self, free=libcrypto.EVP_PKEY_free):    # bound: at exit the module may be gone
         free(self.pointer)
@@ -232,6 +232,11 @@ class Key:
         return libcrypto.EVP_DigestVerifyInit(context, None, None, None, self.pointer)
 
 
+def nid_ed25519():
+    """Returns the library's number of Ed25519, 0 if it does not know it."""
+    return libcrypto.OBJ_txt2nid(ED25519)
+
+
 def key_from_pem(pem):
     """Returns the Key in PEM bytes.  Raises KeyTrouble."""
     bio = libcrypto.BIO_new_mem_buf(pem, len(pem))
@@ -273,7 +278,7 @@ def refusal(text):
 
 def key_from_seed(seed):
     """Returns the Key of the 32 bytes of an Ed25519 seed.  Raises KeyTrouble."""
-    pointer = libcrypto.EVP_PKEY_new_raw_private_key(NID_ED25519, None, seed, len(seed))
+    pointer = libcrypto.EVP_PKEY_new_raw_private_key(nid_ed25519(), None, seed, len(seed))
     if not pointer:
         raise KeyTrouble("OpenSSL can't use this Ed25519 seed")
     return Key(pointer)
@@ -284,7 +289,7 @@ def key_from_public(public_key):
 
     Raises CryptoTrouble.
     """
-    pointer = libcrypto.EVP_PKEY_new_raw_public_key(NID_ED25519, None, public_key,
+    pointer = libcrypto.EVP_PKEY_new_raw_public_key(nid_ed25519(), None, public_key,
                                                     len(public_key))
     if not pointer:
         raise refusal("OpenSSL can't make an Ed25519 key")
@@ -296,7 +301,7 @@ def generate(algorithm, bits):
 
     Raises CryptoTrouble.
     """
-    context = libcrypto.EVP_PKEY_CTX_new_id(NID_RSA if algorithm == "rsa" else NID_ED25519, None)
+    context = libcrypto.EVP_PKEY_CTX_new_id(NID_RSA if algorithm == "rsa" else nid_ed25519(), None)
     pointer = c_void_p()
     try:
         if (not context or libcrypto.EVP_PKEY_keygen_init(context) != 1
