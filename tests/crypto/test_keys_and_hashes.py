@@ -127,6 +127,18 @@ def test_a_wrong_signature_is_never_given_out(backend, monkeypatch, key):
 
 
 @pytest.mark.skipif(openssl is None, reason="needs libcrypto where ctypes finds it")
+def test_the_number_of_ed25519_is_the_librarys(monkeypatch):
+    """AWS-LC and BoringSSL call it 949, OpenSSL 1087."""
+    own = openssl.libcrypto.OBJ_txt2nid(b"1.3.101.112")
+    get_id = openssl.libcrypto.EVP_PKEY_get_id
+    monkeypatch.setattr(openssl.libcrypto, "OBJ_txt2nid", lambda _: 949)
+    monkeypatch.setattr(openssl.libcrypto, "EVP_PKEY_get_id",
+                        lambda key: 949 if get_id(key) == own else get_id(key))
+    for pem, algorithm in (ED25519, "ed25519"), (RSA, "rsa"):
+        assert openssl.key_from_pem(pem).algorithm == algorithm
+
+
+@pytest.mark.skipif(openssl is None, reason="needs libcrypto where ctypes finds it")
 def test_sha1_where_policy_forbids_sha1_signatures(monkeypatch):
     """Red Hat's OpenSSL refuses in the DigestSign calls: RSA must do without them."""
     for name in ("EVP_DigestSignInit", "EVP_DigestSign", "EVP_DigestVerifyInit",
