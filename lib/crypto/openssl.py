@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Signs, verifies and makes keys with OpenSSL's libcrypto, versions 1.1.1 to 4.
 
+LibreSSL's (4.3.1 was tried) and AWS-LC's (5.1.0) have the same functions.
 Importing this module raises ImportError if libcrypto can't be bound.
 """
 
