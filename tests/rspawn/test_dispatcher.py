@@ -20,7 +20,9 @@ from tests.support.dispatching import (      # noqa: F401
     FakeDelivery, kept, signing, wait_for_answers,
 )
 from tests.support.resident_signer import DELIVERED, host, wait_until      # noqa: F401
-from tests.support.rspawn_driver import MESSAGE, command, kill, open_files, workers
+from tests.support.rspawn_driver import (
+    MESSAGE, command, files_opened_by_us, kill, open_files, workers,
+)
 
 
 def test_idle_worker_that_is_killed_costs_nothing(host):
@@ -129,7 +131,7 @@ def test_workers_hold_nothing_that_outlives_qmail_rspawn(host):
         (worker,) = workers(running)
         if os.geteuid() == 0:       # with keys in memory, it is closed to all others
             # It closes the message after its reply, so perhaps after the delivery.
-            wait_until(lambda: list(open_files(worker)) == [0, 1, 2, wire.SOCKET])
+            wait_until(lambda: list(files_opened_by_us(worker)) == [0, 1, 2, wire.SOCKET])
             files = open_files(worker)
             assert [files[number] for number in range(3)] == ["/dev/null"] * 3
         running.process.kill()

@@ -217,3 +217,9 @@ def open_files(process_id):
         with contextlib.suppress(FileNotFoundError):    # the descriptor has just been closed
             found[int(name)] = os.readlink(f"{directory}/{name}")
     return found
+
+
+def files_opened_by_us(process_id):
+    """Returns open_files() without libffi's own, which newer versions keep open until exec."""
+    return {number: path for number, path in open_files(process_id).items()
+            if "/libffi." not in path}

@@ -26,6 +26,7 @@ from tests.support import (
     corpus, dns_server, queue_driver, resident, verifier as one_shot, verifying,
 )
 from tests.support.resident_verifier import GOOD, ZONE, dns, host, server      # noqa: F401
+from tests.support.rspawn_driver import files_opened_by_us
 
 
 class TestSameAsOneShot:
@@ -140,7 +141,7 @@ def test_bad_clients(dns):
         pipe = os.pipe()
         worker, = running.workers()
         # 0 to 2, the socket, and the file that the workers share
-        resident.until_true(lambda: len(descriptors(worker)) == 5)
+        resident.until_true(lambda: len(files_opened_by_us(worker)) == 5)
         for packet, fds in ((b"", []), (b"x", [file.fileno()]), (REQUEST, []),
                             (REQUEST, [file.fileno()] * 3), (REQUEST, [device.fileno()]),
                             (REQUEST, [other.fileno()]), (REQUEST, [pipe[0]]),
@@ -152,13 +153,9 @@ def test_bad_clients(dns):
             assert send(running.path, REQUEST, [file.fileno(), file.fileno()]) == b""
             assert resident.ask(running.path, GOOD).letter == "A"
         assert running.workers() == {worker}
-        resident.until_true(lambda: len(descriptors(worker)) == 5)
+        resident.until_true(lambda: len(files_opened_by_us(worker)) == 5)
         for fd in pipe:
             os.close(fd)
-
-
-def descriptors(process):
-    return os.listdir(f"/proc/{process}/fd")
 
 
 def test_answers_are_kept():
