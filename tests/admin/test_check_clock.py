@@ -31,10 +31,20 @@ CLOCKS = [
 
 
 @pytest.mark.parametrize("libc, level, words", CLOCKS)
-def test_clocks(libc, level, words):
-    (finding,) = check_clock.findings(libc)
+def test_clocks(libc, level, words, tmp_path):
+    (finding,) = check_clock.findings(libc, tmp_path)
     assert finding.level == level and words in finding.text
     assert bool(finding.remedy) == (level == "warn")
+
+
+def test_services_that_do_not_tell_the_kernel(tmp_path):
+    for number, name in enumerate(("qmail-send", "clockspeed")):
+        (finding,) = check_clock.findings(Libc("adjtimex", 5), tmp_path)
+        assert finding.level == "warn"
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "comm").write_text(f"{name}\n")
+    (finding,) = check_clock.findings(Libc("adjtimex", 5), tmp_path)
+    assert finding.level == "ok" and "clockspeed runs" in finding.text
 
 
 def test_the_machines_own_clock_is_read():
