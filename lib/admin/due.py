@@ -116,12 +116,12 @@ class Run:
                                      self.publisher.remove(self.by_hand["remove"])]
 
     def own_places(self, domain):
-        """Returns the Places of a domain with keys in a directory that is only its own."""
+        """Returns the Places of a domain with keys whose links are only its own."""
         found = [place for place in key_places.own_places(domain, self.patterns)
                  if any(key_storage.is_there(place.path + suffix) for suffix in SUFFIXES)]
         others = key_places.same_directory(domain, self.patterns, self.directories)
         if others:
-            self.summary.add(WAITS, domain, f"shares its directory with {', '.join(others)}: "
+            self.summary.add(WAITS, domain, f"shares its links with {', '.join(others)}: "
                              "change its keys by hand (doc/changing-keys)")
             return []
         return found

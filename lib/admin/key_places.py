@@ -119,19 +119,39 @@ def no_directory(patterns):
 
 
 def by_directory(patterns):
-    """Returns {real path of a directory: domains that have their keys there, a set of str}."""
+    """Returns {real path of a directory: those whose keys change with the links there, a set}.
+
+    They are domains, by a link to the directory or to a link in it, and patterns without
+    "%", str.
+    """
     found = {}
-    for place in existing_places(patterns):
+    existing = list(existing_places(patterns))
+    for place in existing:
         if has_directory(place.pattern):
             found.setdefault(os.path.realpath(place.directory), set()).add(place.domain)
+    for_all = [Place(pattern, pattern) for pattern in patterns.split(":") if "%" not in pattern]
+    names = {os.path.basename(pattern) for pattern in patterns.split(":")}
+    for place in existing + for_all:
+        for path in links_of(place.path):
+            directory = os.path.realpath(os.path.dirname(path))
+            if os.path.basename(path) in names and directory in found:
+                found[directory].add(place.domain)
     return found
 
 
-def same_directory(domain, patterns, directories):
-    """Returns the other domains whose keys are in a domain's directory, by links to directories.
+def links_of(path):
+    """Yields a path, and each path that a link there leads to."""
+    for _ in range(key_files.MOST_LINKS):
+        yield path
+        if not os.path.islink(path):
+            break
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
 
-    directories: of by_directory().  A sorted list of str.  What changes for one of them
-    changes for all.
+
+def same_directory(domain, patterns, directories):
+    """Returns those but a domain whose keys change with the links in its directory.
+
+    directories: of by_directory().  A sorted list of str.
     """
     own = {os.path.realpath(place.directory) for place in own_places(domain, patterns)}
     return sorted(set().union(*(directories.get(directory, ()) for directory in own)) - {domain})

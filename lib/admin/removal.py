@@ -33,8 +33,8 @@ def stop(domain, patterns, hosts):
         others = key_places.same_directory(domain, patterns,
                                            key_places.by_directory(patterns))
         if others:
-            raise RequestTrouble(f"{', '.join(others)} would not be signed either, with the same "
-                                 f"directory as {domain}; remedy: replace the link by a directory")
+            raise RequestTrouble(f"{', '.join(others)} would not be signed either, by the same "
+                                 f"links as {domain}; remedy: give each a directory of its own")
         names = {place: free_name(place) for place in found}
         # Of two signatures, many verifiers know only RSA's: that ends last.
         for place in sorted(found, key=is_of_rsa):

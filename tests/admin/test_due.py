@@ -217,6 +217,16 @@ def shared_directory(host):
     (host.keys / TWO).symlink_to(ONE)
 
 
+def shared_link(host):
+    """It would sign with the next key of ONE, by its own selector, as soon as ONE does."""
+    (host.keys / TWO).mkdir()
+    (host.keys / TWO / "default").symlink_to(f"../{ONE}/default")
+
+
+def pattern_without_domain(host):
+    host.environment["DKSIGN"] += f":{host.keys}/{ONE}/default"
+
+
 def unreadable(host):
     (host.keys / TWO).mkdir()
     (host.keys / TWO / "default").write_text("no key\n")
@@ -236,6 +246,17 @@ def test_left_alone(host, prepare):
     output = host.run("rotate", "--due", "--group", GROUP).stdout
     assert tree(host.keys / TWO) == before
     assert LEFT_ALONE[prepare] in output and bool(LEFT_ALONE[prepare]) == bool(output)
+
+
+@pytest.mark.parametrize("prepare", [shared_directory, shared_link, pattern_without_domain],
+                         ids=lambda f: f.__name__)
+def test_links_that_others_sign_by_stay(host, prepare):
+    prepare(host)
+    make_next(host)
+    host.clock.advance(200 * DAY)
+    host.run("rotate", "--due", "--group", GROUP)
+    assert host.links(ONE) == {"default": "s1", "default.next": "s2"}
+    assert "would not be signed either" in host.refused("remove", ONE)
 
 
 def test_a_key_that_others_use_stays(host):
