@@ -8,6 +8,7 @@ import time
 from ...errors import RequestTrouble
 
 TAI64 = 2 ** 62 + 10    # the label of 1970, as multilog counts: without leap seconds since
+END = 253402300800      # of the year 9999: what is after it no calendar shows
 MONTHS = {name: number for number, name in enumerate(
     b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 DAY = 86400
@@ -37,7 +38,8 @@ class Clock:
     def seconds(self, text):
         """Returns the seconds since 1970 (int) of a time in bytes, None if it is none."""
         if text[:1] == b"@":
-            return int(text[1:17], 16) - TAI64
+            seconds = int(text[1:17], 16) - TAI64
+            return seconds if 0 <= seconds < END else None
         if not text:
             return None
         if text[:1].isdigit():
@@ -53,6 +55,8 @@ class Clock:
         if start[:1] == b"@":
             digits = 17 - len(start)
             first = (int(start[1:], 16) << 4 * digits) - TAI64
+            if not 0 <= first < END:
+                return 0
             until = first + (1 << 4 * digits)
         else:
             first = self.seconds(start + (b"00" if start[-1:] == b":" else b":00:00"))

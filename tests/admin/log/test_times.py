@@ -36,6 +36,8 @@ FORMS = {
     "tai64nlocal": ("2026-11-29 18:20:01.168627469 " + MULTILOG, LAST),
     "svlogd, UTC": ("2026-11-29_17:20:01.16862 " + MULTILOG, LAST),
     "no time": (MULTILOG, None),
+    "no year": ("@ffffffffffffffff00000000 " + MULTILOG, None),
+    "before 1970": ("@" + "0" * 24 + " " + MULTILOG, None),
     "no month": ("Nix 29 18:20:01 mail " + SYSLOG, None),
     "no day": ("2026-02-30T18:20:01Z mail " + SYSLOG, None),
     "no minute": ("Nov 29 18:61:01 mail " + SYSLOG, None),
