@@ -11,7 +11,9 @@ due.py takes these steps for all domains, key_verbs.py one by one; removal.py en
 the last of them.
 """
 
+import contextlib
 import os
+import re
 import stat
 import time
 from typing import NamedTuple
@@ -24,6 +26,8 @@ from .key_places import FORMER, LEAVING, NEXT, OF_KEYS, UNUSED
 from .key_storage import is_link, is_same, is_there
 
 QUEUE_LIFETIME = 604800     # seconds, qmail-send's default
+MOST_DIGITS = 20            # of an unsigned long
+LONGEST_LIFETIME = 2**31 - 1    # seconds: qmail-send has it in an int
 DAY = 86400                 # seconds
 
 # Seconds that a record stays beyond the lifetime of the queue: clocks differ, and mail
@@ -137,7 +141,11 @@ def former_key(place, suffix=FORMER):
     else:
         files.append(path)
     # Its inode last changed when it was replaced, whether it is a link or a file.
-    return Former(selector, os.lstat(former).st_ctime, files)
+    replaced = os.lstat(former).st_ctime
+    if suffix == FORMER:
+        with contextlib.suppress(OSError):      # else by a clock that was slow, as after a boot
+            replaced = max(replaced, os.stat(place.path).st_mtime)
+    return Former(selector, replaced, files)
 
 
 def leaving(place):
@@ -175,10 +183,13 @@ def others_that_use(former, patterns, suffixes=("", NEXT)):
 def queue_lifetime(control):
     """Returns the seconds that qmail-send keeps a message.  control: path of the directory
 
-    As in qmail-send, any other value than a number means the default.
+    As in qmail-send, the digits at the start of the line count, and without them the
+    default.  Raises SettingTrouble.
     """
-    value = settings.first_line(os.path.join(control, "queuelifetime")) or ""
-    return int(value) if value.isascii() and value.isdigit() else QUEUE_LIFETIME
+    line = settings.read(os.path.join(control, "queuelifetime"),
+                         lambda file: file.readline(MOST_DIGITS)) or ""
+    digits = re.match("[0-9]*", line)[0]
+    return min(int(digits), LONGEST_LIFETIME) if digits else QUEUE_LIFETIME
 
 
 def date(seconds):

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lib.admin import rotation
 from tests.support import judges, rspawn, signing
 from tests.support.administrator import DOMAIN, GROUP, Administrator, records
 from tests.support.dns_server import DnsServer
@@ -71,6 +72,20 @@ def test_steps(admin):
 def last_day():
     """That of the record: queuelifetime, the TTL, and a day more."""
     return time.strftime("%Y-%m-%d", time.localtime(time.time() + 86400 + 3600 + 86400))
+
+
+# A line of control/queuelifetime -> its seconds, as qmail's scan_ulong() reads it.
+LIFETIMES = {"86400": 86400, "1209600 seconds": 1209600, "1209600s": 1209600, "0": 0,
+             "": 604800, " 3600": 604800, "-1": 604800, "a week": 604800,
+             "9" * 30: 2 ** 31 - 1, "9" * 5000: 2 ** 31 - 1}
+
+
+@pytest.mark.parametrize("line", LIFETIMES, ids=lambda line: line[:20])
+def test_queue_lifetime(tmp_path, line):
+    (tmp_path / "queuelifetime").write_text(line + "\n")
+    assert rotation.queue_lifetime(str(tmp_path)) == LIFETIMES[line]
+    former = rotation.Former("s1", 1.8e9, ["default.former"])
+    assert rotation.date(rotation.needed_until(former, str(tmp_path)))
 
 
 def test_first_key(admin):
