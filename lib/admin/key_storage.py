@@ -52,6 +52,9 @@ def is_there(path):
         return False
     except PermissionError:
         pass
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
     return True
 
 
@@ -65,6 +68,10 @@ def is_same(path, other):
     try:
         return os.path.samefile(path, other)
     except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
         return False
 
 
