@@ -82,11 +82,11 @@ class Run:
 
     def known(self, names):
         """Returns the domains among names that have keys, list of str."""
-        found = []
+        found, with_keys = [], set(key_places.domains(self.patterns, SUFFIXES))
         for name in names:
             try:
                 domain = key_places.checked_domain(name)
-                if domain not in key_places.domains(self.patterns, SUFFIXES):
+                if domain not in with_keys:
                     raise RequestTrouble("has no key in a directory of its own by DKSIGN; make "
                                          f"one: qmail-dk keygen {domain}")
                 found.append(domain)
@@ -157,19 +157,23 @@ class Run:
             for suffix in rotation.leaving(place):
                 item = Finished(place, suffix)
                 until = rotation.needed_until(item.former, self.settings.control)
-                others = rotation.others_that_use(item.former, self.patterns, OF_KEYS)
                 if distribution.is_unsettled(place):
                     self.summary.add(WAITS, place.domain, f"{item.name} stays: other hosts may "
                                      "still sign with this key")
                 elif until > time.time():
                     self.summary.add(WAITS, place.domain, f"{item.name} is withdrawn after "
                                      f"{rotation.date(until)}")
-                elif others:
-                    self.summary.add(WAITS, place.domain, f"{item.name} stays, and its key: others "
-                                     f"use it by {' '.join(others)}")
-                else:
+                elif self.is_free(item):
                     found.append(item)
         return found
+
+    def is_free(self, item):
+        """Returns whether nobody else uses a Finished key; else the summary says who."""
+        others = rotation.others_that_use(item.former, self.patterns, OF_KEYS)
+        if others:
+            self.summary.add(WAITS, item.place.domain, f"{item.name} stays, and its key: others "
+                             f"use it by {' '.join(others)}")
+        return not others
 
     def withdraw(self, items):
         """Withdraws the records of Finished keys, then removes those that have gone."""
@@ -248,9 +252,10 @@ class Run:
             if not found:
                 shown.append((place, key))
                 continue
-            self.say_what_waits(place.domain, os.lstat(place.path + NEXT).st_mtime,
-                                f"the next key waits for its record {name_of(key)}: "
-                                + "; ".join(found))
+            with contextlib.suppress(FileNotFoundError):    # the domain is removed meanwhile
+                self.say_what_waits(place.domain, os.lstat(place.path + NEXT).st_mtime,
+                                    f"the next key waits for its record {name_of(key)}: "
+                                    + "; ".join(found))
             if not is_published(record_of(key), questions):
                 self.by_hand["add"] += self.wanted(place, key, questions)
         return shown
@@ -328,14 +333,14 @@ class Run:
 
 @contextlib.contextmanager
 def alone(patterns):
-    """Keeps a second run away while the context lasts.  patterns: DKSIGN
+    """Keeps a second run away while the context lasts.  patterns: DKSIGN, as Run takes them
 
     Raises RequestTrouble if another one is at work.
     """
-    shared = os.path.dirname(patterns.partition("%")[0])
+    own = next(filter(key_places.has_directory, patterns.split(":")))
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(FileNotFoundError):
-            fd = os.open(shared, key_storage.DIRECTORY)
+            fd = os.open(os.path.dirname(own.partition("%")[0]), key_storage.DIRECTORY)
             stack.callback(os.close, fd)
             if not key_storage.try_lock(fd):
                 raise RequestTrouble("another qmail-dk rotate --due is at work; it does what is "

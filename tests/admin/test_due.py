@@ -152,6 +152,44 @@ def test_one_that_fails_does_not_stop_the_others(host):
     assert f"done {ONE}: s2 signs from now on" in host.due()
 
 
+@pytest.mark.parametrize("name", [TWO, f"{TWO}/default"], ids=["directory", "link"])
+def test_a_link_to_itself_does_not_stop_the_others(host, name):
+    path = host.keys / name
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(path.name)
+    make_next(host)
+    assert f"done {ONE}: s2 signs from now on" in host.due(code=1)
+    host.clock.advance(9 * DAY)
+    *failed, withdrawn = host.due(code=1)
+    assert all(line.startswith(f"FAIL {TWO}: ") for line in failed)
+    assert withdrawn == f"done {ONE}: {S1} and its key have been withdrawn"
+
+
+def test_a_domain_that_is_removed_meanwhile(host):
+    make_next(host)
+    host.succeed("keygen", TWO, "--selector", "s1", "--group", GROUP)
+    name = f"s1._domainkey.{TWO}"
+    host.change_dns("add", name, text=records(host.succeed("dns", TWO))[name])
+    remover = host.directory / "remover"
+    remover.write_text(f"#!/bin/sh\nDKSIGN={host.environment['DKSIGN']} exec {host.command} "
+                       f"remove {ONE}\n")
+    remover.chmod(0o755)
+    host.environment["DKPUBLISH"] = f"run:{remover}"
+    assert host.due() == [f"done {TWO}: s1 signs from now on"]
+    assert host.links(ONE) == {"default.removed": "s1", "default.unused": "s2"}
+
+
+def test_a_clock_that_is_slow(host):
+    """It was so when the key changed: the former one's time does not begin before the next."""
+    make_next(host)
+    host.clock.advance(-3000 * DAY)
+    host.due()
+    host.clock.advance(3000 * DAY)
+    assert host.due() == []
+    assert host.links(ONE) == {"default": "s2", "default.former": "s1"}
+    assert S1 in host.published()
+
+
 def test_named_domains(host):
     make_next(host)
     host.succeed("keygen", TWO, "--selector", "s1", "--group", GROUP)
@@ -175,7 +213,9 @@ def test_on_a_terminal(host):
     assert line.startswith(f"nothing is due; the next key to be changed is {ONE}'s, on 20")
 
 
-def test_two_at_once(host):
+@pytest.mark.parametrize("before", ["", "/etc/domainkeys-of-old/all:"])
+def test_two_at_once(host, before):
+    host.environment["DKSIGN"] = before + host.environment["DKSIGN"]
     with key_storage.lock(host.keys):
         line = host.refused("rotate", "--due")
     assert line == "qmail-dk: another qmail-dk rotate --due is at work; it does what is due"
