@@ -132,20 +132,11 @@ def by_directory(patterns):
     for_all = [Place(pattern, pattern) for pattern in patterns.split(":") if "%" not in pattern]
     names = {os.path.basename(pattern) for pattern in patterns.split(":")}
     for place in existing + for_all:
-        for path in links_of(place.path):
+        for path in key_storage.links_of(place.path):
             directory = os.path.realpath(os.path.dirname(path))
             if os.path.basename(path) in names and directory in found:
                 found[directory].add(place.domain)
     return found
-
-
-def links_of(path):
-    """Yields a path, and each path that a link there leads to."""
-    for _ in range(key_files.MOST_LINKS):
-        yield path
-        if not os.path.islink(path):
-            break
-        path = os.path.join(os.path.dirname(path), os.readlink(path))
 
 
 def same_directory(domain, patterns, directories):
@@ -198,7 +189,7 @@ def make_next(choose, domain, patterns, algorithm, bits, selector=None, group=No
                 name = left_by_a_killed_run(place, patterns, algorithm, bits, selector, group_id)
                 found = name is not None
                 if not found:
-                    name = selector or dated_selector(algorithm, os.listdir(directory))
+                    name = selector or dated_selector(algorithm, file_names(domain, patterns))
                     write_next(place, name, pem, group_id, directory)
                 if name != place.name:
                     os.symlink(name, os.path.basename(place.path + NEXT), dir_fd=directory)
@@ -330,8 +321,17 @@ def require_file_name(place, selector, patterns):
                              "--selector gives another name")
 
 
+def file_names(domain, patterns):
+    """Returns the names in all directories of a domain: all its selectors are in one zone."""
+    found = set()
+    for place in own_places(domain, patterns):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found.update(os.listdir(place.directory))
+    return found
+
+
 def dated_selector(algorithm, taken):
-    """Returns a selector for a key made today.  taken: names in its directory
+    """Returns a selector for a key made today.  taken: names of the domain's files
 
     It follows all of these, since the record of a removed key may still be in the DNS.
     Raises RequestTrouble if no letter is left.

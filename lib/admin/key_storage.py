@@ -75,6 +75,15 @@ def is_same(path, other):
         return False
 
 
+def links_of(path):
+    """Yields a path, and each path that a link there leads to."""
+    for _ in range(key_files.MOST_LINKS):
+        yield path
+        if not os.path.islink(path):
+            break
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+
+
 @contextlib.contextmanager
 def lock(directory):
     """Locks a directory of keys while the context lasts, and yields its descriptor.

@@ -322,6 +322,19 @@ def test_each_type_by_itself(host):
     assert links["default"].startswith("s20") and links["ed25519"].startswith("ed20")
 
 
+def test_two_keys_of_a_type_in_two_directories(host):
+    """Their selectors differ: the record of the one would take the place of the other's."""
+    host.environment["DKSIGN"] += f":{host.directory}/more/%/default"
+    (host.directory / "more").mkdir()
+    host.succeed("keygen", ONE, "--selector", "t1", "--group", GROUP)
+    host.due()
+    host.clock.advance(181 * DAY)
+    host.due()
+    selectors = [os.readlink(host.directory / name / ONE / "default") for name in ("keys", "more")]
+    assert len({*selectors, "s1", "t1"}) == 4
+    assert {f"{selector}._domainkey.{ONE}" for selector in selectors} < set(host.published())
+
+
 @pytest.mark.parametrize("name, value", [
     ("DKROTATE", "0"), ("DKROTATE", "6 months"), ("DKSYNC", "rsync"), ("DKSYNC", "run:rsync"),
     ("DKPUBLISH", "dns"), ("DKSIGN", "keys/%/default"), ("DKSIGN", "/k/%")])
