@@ -13,7 +13,6 @@ the last of them.
 
 import contextlib
 import os
-import re
 import stat
 import time
 from typing import NamedTuple
@@ -188,7 +187,7 @@ def queue_lifetime(control):
     """
     line = settings.read(os.path.join(control, "queuelifetime"),
                          lambda file: file.readline(MOST_DIGITS)) or ""
-    digits = re.match("[0-9]*", line)[0]
+    digits = line[:len(line) - len(line.lstrip("0123456789"))]
     return min(int(digits), LONGEST_LIFETIME) if digits else QUEUE_LIFETIME
 
 
