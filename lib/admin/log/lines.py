@@ -33,12 +33,12 @@ SIGNER, RESIDENT_SIGNER, VERIFIER, RESIDENT_VERIFIER = PROGRAMS = (
 DELIVERY = rb"; host=[^\n]*>"
 ORIGIN = rb"; client=[^ \n]+ sender=[^ \n]+ message-id=[^ \n]+"
 # The usual kinds without what differs from message to message, so that equal ones can be counted
-# together; and all others.
-TEXT = (rb"(?:(signed: [^;\n]*)" + DELIVERY
-        + rb"|qp \d{1,10} ((?:accepted|rejected|deferred): [^\n]*); dns \d{1,9}\.\d{3} s"
+# together; and all others, of which the rest is cut off if it can't be ours, since many are kept.
+TEXT = (rb"(?:(?:(signed: [^;\n]{0,2000})" + DELIVERY
+        + rb"|qp \d{1,10} ((?:accepted|rejected|deferred): [^\n]{0,2000}); dns \d{1,9}\.\d{3} s"
         rb"(?:(; resident|; no answer)(?: of [^\n]*?)?)?(?:" + ORIGIN + rb")?"
-        rb"|[A-K], \d{1,12} bytes, dns \d{1,9}\.\d{3} s; \d{1,9}\.\d{3} s"
-        rb"|([^\n]+))(?=\n)")
+        rb"|[A-K], \d{1,12} bytes, dns \d{1,9}\.\d{3} s; \d{1,9}\.\d{3} s)(?=\n)"
+        rb"|([^\n]{1,2000}))")
 
 
 def expression(head):

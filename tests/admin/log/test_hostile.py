@@ -144,6 +144,9 @@ LARGE = {
                              + [GOOD], 1),
     "many times no answer": ([(LATER + "qp 1 accepted: x; dns 0.001 s; no answer"
                                + "; client= " * 1500 + "\n").encode()] * 2000 + [GOOD], 1),
+    "long texts, each another": (itertools.chain((
+        (HERE + f"{text}{number:015000d}\n").encode() for number in range(5000) for text in (
+            "signed: ", "warning: deferred: ", "qp 1 accepted: ")), [GOOD]), 1),
     "many fields": ([(CLASSIC + "qmail-rspawn 1 - " + "[a\\]" * 3000 + "\n").encode()] * 2000
                     + [GOOD], 1),
 }
