@@ -192,7 +192,12 @@ def make_next(choose, domain, patterns, algorithm, bits, selector=None, group=No
                     name = selector or dated_selector(algorithm, file_names(domain, patterns))
                     write_next(place, name, pem, group_id, directory)
                 if name != place.name:
-                    os.symlink(name, os.path.basename(place.path + NEXT), dir_fd=directory)
+                    try:
+                        os.symlink(name, os.path.basename(place.path + NEXT), dir_fd=directory)
+                    except OSError:     # no room is left
+                        if not found:
+                            os.unlink(name, dir_fd=directory)
+                        raise
                 os.fsync(directory)
                 return place.key(NEXT), found
         except FileNotFoundError:       # another process has removed the empty directory

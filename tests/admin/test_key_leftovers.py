@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Keys and directories that killed runs, older versions and other users have left."""
 
+import errno
 import os
 import stat
 import time
@@ -32,6 +33,21 @@ def test_what_was_checked_is_activated(admin):
     make_next(admin, "--selector", "s3")
     with pytest.raises(RequestTrouble, match="has been changed"):
         rotation.activate(place, checked)
+
+
+def test_no_key_is_left_without_room_for_its_link(admin, monkeypatch):
+    """Else each run of rotate --due leaves another one on a full disk."""
+    admin.keygen("s1")
+    place = key_places.Place(DOMAIN, admin.environment["DKSIGN"])
+    before = tree(admin.keys)
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "symlink", full)
+    with pytest.raises(OSError, match="No space left"):
+        key_places.make_next(lambda: place, DOMAIN, place.pattern, "rsa", 1024, group=GROUP)
+    assert tree(admin.keys) == before
 
 
 def test_key_of_an_older_version_by_a_links_name(admin):
