@@ -36,6 +36,7 @@ AT_ONCE = 64        # questions to the DNS; dnscache takes 200 at a time
 SECONDS = 300       # for all questions of one round
 PATIENCE = 10       # seconds to wait for name servers that load what was just published
 PAUSE = 0.5
+LOCK = ".rotate.lock"       # in the directory of all domains' directories
 
 SUFFIXES = (*OF_KEYS, UNSYNCED)     # of what says that something may be due
 
@@ -340,7 +341,9 @@ def alone(patterns):
     own = next(filter(key_places.has_directory, patterns.split(":")))
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(FileNotFoundError):
-            fd = os.open(os.path.dirname(own.partition("%")[0]), key_storage.DIRECTORY)
+            # A file of its own, because any user can lock a directory that he can read.
+            fd = os.open(os.path.join(os.path.dirname(own.partition("%")[0]), LOCK),
+                         os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             stack.callback(os.close, fd)
             if not key_storage.try_lock(fd):
                 raise RequestTrouble("another qmail-dk rotate --due is at work; it does what is "

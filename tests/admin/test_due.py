@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """qmail-dk rotate --due: each step at its time, and never one before it."""
 
+import fcntl
 import os
 import pty
 import subprocess
 
 import pytest
 
-from lib.admin import key_storage
+from lib.admin import due, key_storage
 from tests.support import signing
 from tests.support.administrator import GROUP, records, tree
 from tests.support.due import DAY, due_host
@@ -216,7 +217,12 @@ def test_on_a_terminal(host):
 @pytest.mark.parametrize("before", ["", "/etc/domainkeys-of-old/all:"])
 def test_two_at_once(host, before):
     host.environment["DKSIGN"] = before + host.environment["DKSIGN"]
-    with key_storage.lock(host.keys):
+    with key_storage.lock(host.keys):       # as any user could
+        host.succeed("rotate", "--due")
+    lock = host.keys / due.LOCK
+    assert lock.stat().st_mode & 0o777 == 0o600
+    with open(lock, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         line = host.refused("rotate", "--due")
     assert line == "qmail-dk: another qmail-dk rotate --due is at work; it does what is due"
 
