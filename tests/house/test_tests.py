@@ -44,3 +44,13 @@ def test_no_module_is_loaded_twice():
         module.__file__ for name, module in list(sys.modules.items())
         if name != "__main__" and str(getattr(module, "__file__", None)).startswith(f"{TESTS}/"))
     assert not [path for path, count in loaded.items() if count > 1]
+
+
+@each
+def test_only_packages_from_outside_may_be_missing(path):
+    """A module of ours that is not found would skip its tests for ever, and nobody would see."""
+    ours = {file.stem for file in FILES}
+    wanted = {node.args[0].value for node in ast.walk(ast.parse(path.read_text()))
+              if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "importorskip"
+              and isinstance(node.args[0], ast.Constant)}
+    assert not wanted & ours

@@ -19,7 +19,7 @@ END = "that was all"
 @contextlib.contextmanager
 def daemon():
     """A socket in the place of the system's syslog daemon, if there is none."""
-    if os.path.exists(SYSLOG) or not os.access(os.path.dirname(SYSLOG), os.W_OK):
+    if os.path.lexists(SYSLOG) or not os.access(os.path.dirname(SYSLOG), os.W_OK):
         pytest.skip(f"needs to be root, and no {SYSLOG}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(SYSLOG)

@@ -8,6 +8,7 @@ from lib.lookup.answer import Answer
 from lib.mail import message
 from lib.verifying import examination
 from lib.verifying.report import Terms
+from tests.support import judges
 from tests.support.signature_cases import P, RECORDS, TAGS
 from tests.support.verifying import (
     MESSAGE, NAME, NOW, Ed25519, RsaNumbers, dkim_signed, examine, golden_rsa, only, rsa_of,
@@ -15,7 +16,6 @@ from tests.support.verifying import (
 
 
 def test_the_signer_of_these_tests_is_right():
-    judges = pytest.importorskip("judges")
     record = golden_rsa().record()
     for canonicalization in ("relaxed", "simple"):
         signed = dkim_signed(c=f"{canonicalization}/{canonicalization}")

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from lib.lookup.answer import Answer
+from tests.support import judges
 from tests.support.verifying import (
     MESSAGE, NAME, Ed25519, domainkeys_signed, examine, golden_rsa, only, rsa_of,
 )
@@ -14,7 +15,6 @@ WITH_SENDER = MESSAGE.replace(b"Subject:", b"Sender: list-owner@lists.example.co
 
 
 def test_the_signer_of_these_tests_is_right():
-    judges = pytest.importorskip("judges")
     for c in ("simple", "nofws"):
         signed = domainkeys_signed(c=c).replace(b"\n", b"\r\n")
         verdict, = judges.mail_dkim(signed, {NAME: golden_rsa().record()})
@@ -221,7 +221,6 @@ REORDERED = [
 @pytest.mark.parametrize("c", ["simple", "nofws"])
 @pytest.mark.parametrize("h, signed, arrived", REORDERED)
 def test_h_gives_the_order_too(c, h, signed, arrived):
-    judges = pytest.importorskip("judges")
     text = domainkeys_signed(signed + b"\nbody\n", c=c, h=h)
     text = text.replace(signed, arrived)
     verdict, = judges.mail_dkim(text.replace(b"\n", b"\r\n"), {NAME: golden_rsa().record()})

@@ -37,22 +37,23 @@ def find(name):
     return shutil.which(name, path=path())
 
 
-def run(arguments, directory="/", inherited=(), seconds=LONGEST):
+def run(arguments, directory="/", inherited=(), seconds=None):
     """Runs a program in a directory.  Returns "" if it exits 0, else what went wrong, str.
 
-    inherited: descriptors that stay open in it; seconds: that it may take
+    inherited: descriptors that stay open in it; seconds: that it may take, None for LONGEST
     Raises OSError if it can't be started.
     """
+    limit = LONGEST if seconds is None else seconds
     # A file, because a pipe would stay open as long as a process that it leaves behind.
     with tempfile.TemporaryFile() as written:
         process = subprocess.Popen(
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=written,
             cwd=directory, env=environment(), pass_fds=inherited, start_new_session=True)
         try:
-            code = process.wait(seconds)
+            code = process.wait(limit)
         except subprocess.TimeoutExpired:
             end(process)
-            return f"took more than {seconds} seconds"
+            return f"took more than {limit} seconds"
         except BaseException:
             end(process)
             raise
