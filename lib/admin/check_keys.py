@@ -198,7 +198,7 @@ def size_findings(key):
 
 def record_findings(key, questions):
     """Compares the record that each name server has with the key (key_files.SigningKey)."""
-    name = records.key_name(key.selector.decode(), key.domain.decode())
+    name = records.name_of(key)
     said = questions.ask(name.encode())
     alike = {}
     for who, answer in said.answers:
@@ -250,7 +250,7 @@ def answer_findings(name, answer, key, instead):
 
 def remembered_findings(key, questions):
     """Warns if the resolver's records match no name server's, because it was asked too early."""
-    name = records.key_name(key.selector.decode(), key.domain.decode())
+    name = records.name_of(key)
     said = questions.ask(name.encode())
     if said.instead:
         return []
@@ -270,7 +270,7 @@ def denied_findings(key, questions):
     it might believe that.
     """
     domain = key.domain.decode()
-    if questions.ask(records.key_name(key.selector.decode(), domain).encode()).instead:
+    if questions.ask(records.name_of(key).encode()).instead:
         return []
     name = records.policy_name(domain)
     denying = [who for who, answer in questions.ask(name.encode()).answers
@@ -288,7 +288,7 @@ def misnamed_findings(place, key, questions):
     Older tools keep the selector elsewhere, or use a link's own name as the selector.
     """
     domain = key.domain.decode()
-    name = records.key_name(key.selector.decode(), domain)
+    name = records.name_of(key)
     if any(answer.status != "none" for _, answer in questions.ask(name.encode()).answers):
         return []
     for selector in other_selectors(place, key):

@@ -24,7 +24,7 @@ from . import (
     check_keys, check_permissions, distribution, key_places, key_storage, published, records,
     rotation,
 )
-from .due_keys import Finished, faults, is_published, made, name_of, record_of
+from .due_keys import Finished, faults, is_published, made, record_of
 from .findings import failures
 from .key_places import FORMER, NEXT, OF_KEYS, UNSYNCED
 from .publishing.choice import publisher
@@ -239,13 +239,13 @@ class Run:
         waiting: list of (Place, SigningKey)
         """
         questions = self.ask([name for place, key in waiting for name in (
-            name_of(key), *self.policy_names(place))])
+            records.name_of(key), *self.policy_names(place))])
         lacking = [(place, key) for place, key in waiting if faults(key, questions)]
         if lacking and self.publisher.by_itself:
             self.publish_all(self.publisher.add, [
                 (place.domain, self.wanted(place, key, questions)) for place, key in lacking])
             questions = self.ask_until(
-                [name_of(key) for _, key in lacking],
+                [records.name_of(key) for _, key in lacking],
                 lambda questions: not any(faults(key, questions) for _, key in lacking))
         shown = [found for found in waiting if found not in lacking]
         for place, key in lacking:
@@ -255,7 +255,7 @@ class Run:
                 continue
             with contextlib.suppress(FileNotFoundError):    # the domain is removed meanwhile
                 self.say_what_waits(place.domain, os.lstat(place.path + NEXT).st_mtime,
-                                    f"the next key waits for its record {name_of(key)}: "
+                                    f"the next key waits for its record {records.name_of(key)}: "
                                     + "; ".join(found))
             if not is_published(record_of(key), questions):
                 self.by_hand["add"] += self.wanted(place, key, questions)

@@ -49,14 +49,9 @@ class Finished:
                 else "the DNS can't be asked whether it has gone")
 
 
-def name_of(key):
-    """Returns the name of a SigningKey's record, str."""
-    return records.key_name(key.selector.decode(), key.domain.decode())
-
-
 def record_of(key):
     """Returns a SigningKey's record.Record."""
-    return Record(name_of(key), records.TTL, records.key_text(key.private_key))
+    return Record(records.name_of(key), records.TTL, records.key_text(key.private_key))
 
 
 def is_published(record, questions):
@@ -78,7 +73,7 @@ def faults(key, questions):
     Each of the domain's name servers has to have the record: one that does not answer
     now may answer others, and may lack it.
     """
-    said = questions.ask(name_of(key).encode())
+    said = questions.ask(records.name_of(key).encode())
     found = check_keys.record_findings(key, questions)
     if said.instead:
         return [f"is not known of any name server: {said.instead}"]

@@ -109,8 +109,7 @@ def print_entries(domain, options, patterns):
 
 def key_record(comment, key, test):
     """Returns (comment, name, text) of a key's record.  key: SigningKey; test: with t=y"""
-    return (comment, records.key_name(key.selector.decode(), key.domain.decode()),
-            records.key_text(key.private_key, test))
+    return comment, records.name_of(key), records.key_text(key.private_key, test)
 
 
 def policy_record(domain):

@@ -58,6 +58,10 @@ class Questions:
             self.said[name] = self.by_name_servers(name)
         return self.said[name]
 
+    def resolver(self):
+        """Returns the resolver.Resolver of DNSCACHEIP.  Raises SettingTrouble."""
+        return budget.resolver(self.settings["DNSCACHEIP"])
+
     def once(self, what, find):
         """Returns find(), which follows from answers.  what: names it, a tuple of str"""
         return find()
@@ -69,11 +73,10 @@ class Questions:
     def by_name_servers(self, name):
         """As ask(), but always asks."""
         try:
-            resolver = budget.resolver(self.settings["DNSCACHEIP"])
             from ..lookup import name_servers
             try:
-                return Said(name_servers.ask_all(name, resolver, self.seconds(), self.servers),
-                            "")
+                return Said(name_servers.ask_all(name, self.resolver(), self.seconds(),
+                                                 self.servers), "")
             except name_servers.Unknown as unknown:
                 reason = str(unknown)
         except SettingTrouble as trouble:
@@ -107,14 +110,15 @@ class SharedQuestions(Questions):
     def look_up(self, name, kind):
         """As by_resolver(), but always asks."""
         try:
-            resolver = self.memory.get(
-                "resolver", lambda: budget.resolver(self.settings["DNSCACHEIP"]))
             left = self.deadline - time.monotonic()
             # A name gets half of the time that Lookups have; here each has Lookups of its own.
             seconds = max(0, min(self.settings.seconds("DKTIMEOUT"), MOST_SECONDS, 2 * left))
-            return budget.Lookups("", seconds, resolver).find(name, kind)
+            return budget.Lookups("", seconds, self.resolver()).find(name, kind)
         except SettingTrouble as trouble:
             return Answer("temporary", [], str(trouble))
+
+    def resolver(self):
+        return self.memory.get("resolver", super().resolver)
 
     def ask(self, name):
         return self.memory.get(name, lambda: self.by_name_servers(name))

@@ -15,6 +15,11 @@ def key_name(selector, domain):
     return f"{selector}._domainkey.{domain}"
 
 
+def name_of(key):
+    """Returns the name of the record (str) of a key_files.SigningKey."""
+    return key_name(key.selector.decode(), key.domain.decode())
+
+
 def policy_name(domain):
     """Returns the name of a DomainKeys policy record (RFC 4870 section 3.6)."""
     return f"_domainkey.{domain}"
