@@ -54,7 +54,7 @@ def fits(parts):
             and len(parts.get("spec") or "") <= LONGEST_SPEC and "%" not in parts.get("ip6", ""))
 
 
-NAME = r"(?=.{1,253}\b)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*"
+NAME = r"(?![A-Za-z0-9_.-]{254})[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*"
 FLAW = (r"an unknown macro|a malformed macro|a macro without end|a percent sign without macro"
         r"|an unknown mechanism|an argument that does not belong there|no domain|no address"
         r"|not an address|not a domain|not a prefix length|a domain that is too long"
