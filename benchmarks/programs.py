@@ -13,13 +13,14 @@ import subprocess
 from typing import NamedTuple
 
 from figures import AT_ONCE, Figures, Row, Section
-from scratch import DOMAIN, HERE, SELECTOR, SUBJECT, can, with_dkimpy
+from scratch import DOMAIN, HERE, SELECTOR, SIGNATURES, SUBJECT, can, with_dkimpy
 
 KEYLESS_DOMAIN = "no-key.example"
 NOTHING = "/bin/true"
 NOTHING_ROW = ("signing, small", f"{NOTHING}, in qmail's place")
 BARE = ("signing, small", "bare interpreter, -IS -c pass")
 SERVER = "resident verifier, its 4 workers"
+LARGE_HEADER = f"verifier, 1 MB of header, {SIGNATURES} DomainKeys"
 SMALL = 10**5           # bytes; a message with more is not small
 RESIDENT_MOST = 8 * 1024 * 1024     # bytes; a larger message never goes to the server
 
@@ -141,6 +142,9 @@ class Programs:
             yield self.by_sh(resident)
         if size <= SMALL:
             yield from self.verifiers_of_policies(message, socket, results)
+            yield self.verifier(LARGE_HEADER, self.scratch.large_header(),
+                                {"DKVERIFY": "DEGIJKfh", "DKSERVER": "-"},
+                                {b"domainkeys=fail": 2 * SIGNATURES, SUBJECT: 1})
         yield peer("Mail::DKIM", mail_dkim("verify", port), message, {b"pass": 2})
         yield peer("dkimverify, DKIM only", dkimpy("verify", port), message, {b"signature ok": 1})
 

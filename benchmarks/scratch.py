@@ -15,6 +15,7 @@ ENVIRONMENT = f"{CHECKOUT}/.venv/bin/python"    # has the packages once the test
 DOMAIN = "example.com"
 SELECTOR = "bench"
 SUBJECT = b"Subject: a message for the benchmark"
+SIGNATURES = 10         # of large_header(), as many as are verified
 
 
 class Scratch:
@@ -89,6 +90,12 @@ class Scratch:
             file.write(b"Fsender@%b\0Trecipient@example.net\0\0" % DOMAIN.encode())
         return path
 
+    def large_header(self):
+        """Makes a message with 1 MB of header.  Returns its path."""
+        path = f"{self.directory}/large_header"
+        write_large_header(path, 10**6)
+        return path
+
     def signed_message(self, size):
         """Makes the same, signed by our signer.  Returns its path."""
         path = f"{self.message(size)}.signed"
@@ -100,6 +107,19 @@ class Scratch:
                     env={"DKSIGN": self.key_pattern, "DKREMOTE": self.deliver,
                          "PATH": os.environ.get("PATH", os.defpath)})
         return path
+
+
+def write_large_header(path, size):
+    """Writes a message with a header of size bytes: the most fields, and forged signatures.
+
+    Each of its SIGNATURES covers all fields below it, which is the most work that a
+    message of this size can cause.
+    """
+    signature = (f"DomainKey-Signature: a=rsa-sha1; c=nofws; d={DOMAIN}; s={SELECTOR}; q=dns;\n"
+                 f" h=from:a; b={'A' * 340}\n").encode()
+    top = signature * SIGNATURES + b"From: sender@%b\n%b\n" % (DOMAIN.encode(), SUBJECT)
+    with open(path, "wb") as file:
+        file.write(top + b"a:\n" * ((size - len(top)) // 3) + b"\nSome text.\n")
 
 
 def give_to_signer(key):

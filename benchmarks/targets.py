@@ -15,7 +15,7 @@ from figures import quartiles
 from logs import MEGABYTES, OURS, SINCE
 from logs import PEER as MAWK
 from logs import title as logs_title
-from programs import BARE
+from programs import BARE, LARGE_HEADER
 from reports import ADDED, MANY, PEER, SHOWN
 from reports import title as reports_title
 from scratch import CHECKOUT
@@ -147,6 +147,8 @@ def for_verifying(large):
         Target(small, "verifier, resident, DKDMARC=mark", "<=", 1.25, "x the resident verifier",
                ratio("cpu", (small, "verifier, resident, DKDMARC=mark"),
                      (small, "verifier, resident"))),
+        Target(small, LARGE_HEADER, "<=", 70, "x bare", ratio("cpu", (small, LARGE_HEADER), BARE)),
+        Target(small, LARGE_HEADER, "<=", 60, "MiB", memory((small, LARGE_HEADER))),
         Target(large, "verifier", ">=", 3, "x the speed of dkimverify",
                ratio("cpu", (large, "dkimverify, DKIM only"), (large, "verifier"))),
         Target(large, "verifier", "<=", 32, "MiB", memory((large, "verifier"))),

@@ -146,15 +146,20 @@ def may_pretend(field, content):
         return True
     start = b""         # of a line that is no field; a reader may find a name in it
     held = b""
-    has_line_end = has_name = False
+    has_line_end = named = False
     for chunk in content:
         if not field.name and b":" not in start and len(start) < LONGEST_NAME:
             start += lower(chunk).translate(None, NO_START)
         has_line_end = has_line_end or with_all_line_ends(chunk) != chunk
-        text = lower(held + chunk)
-        has_name = has_name or NAME in text or STATUS_NAME in text
+        named = named or has_name(held + chunk)
         held = (held + chunk)[-LONGEST_NAME:]
-    return has_line_end and has_name or start.partition(b":")[0] in (NAME, STATUS_NAME)
+    return has_line_end and named or start.partition(b":")[0] in (NAME, STATUS_NAME)
+
+
+def has_name(content):
+    """Returns whether there is one of our names somewhere in bytes."""
+    lowered = lower(content)
+    return NAME in lowered or STATUS_NAME in lowered
 
 
 def hidden_fields(content):
@@ -164,8 +169,7 @@ def hidden_fields(content):
     take the others for blanks.  Empty lines are left out, because a million of them as
     fields takes seconds and 100 MB.
     """
-    lowered = lower(content)
-    if NAME not in lowered and STATUS_NAME not in lowered:
+    if not has_name(content):
         return
     seen = {content}
     for lines in (message.cr_made_lf(content), with_all_line_ends(content)):

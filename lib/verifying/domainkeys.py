@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Verifies a DomainKey-Signature field: RFC 4870 sections 3.2 to 3.5."""
 
-from itertools import islice
+from itertools import compress, groupby, islice
 
 from ..mail import address, tag_values
 from ..mail.canonicalization import DOMAINKEYS_FIELDS
+from ..mail.message import AT_ONCE
 from ..mail.signature_field import LONGEST_FIELD
 from .refusals import BadKey, MalformedField, NoAuthor, Refused, RevokedKey
 from .signature import Verification, with_line_end
-
-AT_ONCE = 8192      # fields that are hashed in one step
 
 
 class DomainKeysVerification(Verification):
@@ -92,33 +91,31 @@ class DomainKeysVerification(Verification):
         self.candidates = Hashes()
         for fields in self.orders():
             hashed = self.hashes["sha1"]()
-            for piece in iter(lambda: b"".join(islice(fields, AT_ONCE)), b""):
+            for start in range(0, len(fields), AT_ONCE):
+                piece = b"".join(fields[start:start + AT_ONCE])
                 hashed.update(canonical(with_line_end(piece)))
             self.candidates.append(hashed)
         return "domainkeys " + self.canonicalization, self.candidates, None
 
     def orders(self):
-        """Returns the covered fields in one or two orders: list of iterators."""
-        if self.names is None:
-            return [self.covered()]
-        listed = listed_order(self.below(), self.names)
-        if all(one is other for one, other in zip(listed, self.covered())):
-            return [iter(listed)]
-        return [self.covered(), iter(listed)]
+        """Returns the covered fields in one or two orders, a list of bytes each.
 
-    def covered(self):
-        """Returns an iterator over the covered fields, in the order of the message.
-
-        It is no list, because ten signatures may cover 345,000 fields each.
+        The first is the order of the message; none is kept, because ten signatures may
+        cover 345,000 fields each.
         """
+        fields, start = self.header.fields, self.position + 1
         if self.names is None:
-            return (field for _, field in self.below())
-        named = frozenset(self.names)
-        return (field for name, field in self.below() if name in named)
+            return [fields.texts[start:]]
+        is_named = frozenset(self.names).__contains__
 
-    def below(self):
-        """Returns an iterator over the fields below this one, (name, field)."""
-        return islice(self.header.fields, self.position + 1, None)
+        def found():
+            return filter(is_named, islice(fields.names, start, None))
+        covered = list(compress(islice(fields.texts, start, None),
+                                map(is_named, islice(fields.names, start, None))))
+        if is_in_order(found(), self.names):
+            return [covered]
+        listed = listed_order(zip(found(), covered), self.names)
+        return [covered] if listed == covered else [covered, listed]
 
     @property
     def hashed(self):
@@ -161,18 +158,28 @@ class Hashes(list):
             hashed.update(data)
 
 
+def is_in_order(found, names):
+    """Returns whether fields of the names found stand as listed_order() puts them.
+
+    It is the usual case, and faster to see.  found: iterator; names: of h=, lower case
+    """
+    order = [name for name, _ in islice(groupby(found), len(names) + 1)]
+    present = set(order)
+    return (len(set(names)) == len(names)
+            and order == [name for name in names if name in present])
+
+
 def listed_order(fields, names):
     """Returns the fields in the order of h=: list of bytes.
 
-    fields: (name, field) each, in the order of the message; names: of h=, lower case
+    fields: (name, field) each, all of these names; names: of h=, lower case
     From the end, each mention of a name selects the lowest of its fields that is left;
     the first mention selects all that are left (RFC 4870 section 3.3: all occurrences
     are included).
     """
     of_name = {name: [] for name in names}
     for name, field in fields:
-        if name in of_name:
-            of_name[name].append(field)
+        of_name[name].append(field)
     mentions = dict.fromkeys(names, 0)      # name: its mentions that are still to come
     for name in names:
         mentions[name] += 1

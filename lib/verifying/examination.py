@@ -39,7 +39,7 @@ class Examination:
 
 def has_signature(header):
     """Returns whether a message may have a signature: it has one, or its header is too long."""
-    return header.too_long or any(name in PROTOCOLS for name, _ in header.fields)
+    return header.too_long or not header.distinct.isdisjoint(PROTOCOLS)
 
 
 def examine(header, body, terms, find, now, to_explain=False):
@@ -102,8 +102,7 @@ def verifications(header, terms):
     from .domainkeys import DomainKeysVerification
     kinds = {"dkim": DkimVerification, "domainkeys": DomainKeysVerification}
     hashes = dict(zip(("sha1", "sha256"), crypto.hash_functions(True)))
-    positions = [position for position, (name, _) in enumerate(header.fields)
-                 if name in PROTOCOLS]
+    positions = sorted(position for name in PROTOCOLS for position in header.positions(name))
     return ([kinds[PROTOCOLS[header.fields[position][0]]](header, position, terms, hashes)
              for position in positions[:MOST_SIGNATURES]],
             [header.fields[position][0] for position in positions[MOST_SIGNATURES:]])
@@ -151,5 +150,10 @@ def fields_to_remove(header, authserv_id):
 
     authserv_id: bytes.  RFC 8601 section 5.
     """
-    return {index for index, (name, field) in enumerate(header.fields)
-            if authentication_results.is_ours(name, field, authserv_id)}
+    found = set()
+    for start, part in header.fields.parts():
+        # Most parts have none of our names, and no line that is no field.
+        if b"" in part.names or authentication_results.has_name(b"".join(part.texts)):
+            found.update(index for index, (name, field) in enumerate(part, start)
+                         if authentication_results.is_ours(name, field, authserv_id))
+    return found

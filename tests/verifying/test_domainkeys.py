@@ -214,6 +214,7 @@ REORDERED = [
     ("to:from:to", TO + FROM + ANOTHER_TO, FROM + TO + ANOTHER_TO),
     ("to:cc:from", TO + ANOTHER_TO + CC + FROM, FROM + TO + CC + ANOTHER_TO),
     ("to:from:cc:to", TO + ANOTHER_TO + FROM + CC + TO, TO + FROM + ANOTHER_TO + TO + CC),
+    ("to:from:to", TO + ANOTHER_TO + FROM + TO, TO + FROM + ANOTHER_TO + TO),
     ("to:from:missing", TO + FROM, FROM + TO),
 ]
 
