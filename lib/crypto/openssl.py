@@ -27,6 +27,7 @@ GOOD_KEY = (bytes.fromhex("30820122300d06092a864886f70d01010105000382010f0030820
 
 ED25519_LENGTH = 32         # bytes of a public key
 LONGEST_PEM = 16384         # bytes; enough for an RSA key of 8192 bits
+FIPS_LEAST = 2048           # bits of an RSA key that makes signatures: FIPS 186-5 section 5.1
 
 # crypto.h: no error strings, no table of ciphers by name.  Each delivery would build
 # them, and none uses them.  (The table of digests is kept, because without it hashlib's
@@ -169,7 +170,7 @@ class Key:
         try:
             if (not context or start(context) != 1
                     or sign(context, signature, byref(length), data, len(data)) != 1):
-                raise refusal("OpenSSL refuses to sign with this key")
+                raise refusal("OpenSSL refuses to sign with " + kind(self.algorithm, self.bits))
         finally:
             free(context)
         return signature.raw[:length.value]
@@ -277,6 +278,16 @@ def refusal(text):
     return CryptoTrouble(configuration_fault() or text)
 
 
+def kind(algorithm, bits):
+    """Returns words (str) for a key that OpenSSL refuses, with the remedy if FIPS is the cause."""
+    if algorithm != "rsa":
+        return "an Ed25519 key"
+    if bits < FIPS_LEAST:
+        return (f"an RSA key of {bits} bits (under FIPS none below {FIPS_LEAST} may sign); "
+                f"remedy: make one of {FIPS_LEAST} bits")
+    return f"an RSA key of {bits} bits"
+
+
 def key_from_seed(seed):
     """Returns the Key of the 32 bytes of an Ed25519 seed.  Raises KeyTrouble."""
     pointer = libcrypto.EVP_PKEY_new_raw_private_key(nid_ed25519(), None, seed, len(seed))
@@ -309,7 +320,7 @@ def generate(algorithm, bits):
                 or algorithm == "rsa" and libcrypto.EVP_PKEY_CTX_ctrl_str(
                     context, b"rsa_keygen_bits", b"%d" % bits) != 1
                 or libcrypto.EVP_PKEY_keygen(context, byref(pointer)) != 1):
-            raise refusal("OpenSSL can't make a key")
+            raise refusal("OpenSSL can't make " + kind(algorithm, bits))
     finally:
         libcrypto.EVP_PKEY_CTX_free(context)
     return Key(pointer.value)

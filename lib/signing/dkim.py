@@ -160,7 +160,7 @@ def signature_field(key, terms, fields, sha256):
     tags += [(b"h", name_words(terms.names)), (b"bh", [base64]), (b"b", [b""])]
     field = folded(b"DKIM-Signature", tags)
     digest = header_hash(field, terms, fields, sha256)
-    signature = key.private_key.sign("sha256", digest)
+    signature = key.sign("sha256", digest)
     return with_value(field, binascii.b2a_base64(signature, newline=False))
 
 

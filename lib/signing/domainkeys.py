@@ -59,5 +59,5 @@ def signature_field(key, covered, digest):
         (b"a", [b"rsa-sha1"]), (b"q", [b"dns"]), (b"c", [b"nofws"]),
         (b"s", [key.selector]), (b"d", [key.domain]),
         (b"h", name_words(names)), (b"b", [b""])])
-    signature = key.private_key.sign("sha1", digest)
+    signature = key.sign("sha1", digest)
     return with_value(field, binascii.b2a_base64(signature, newline=False))

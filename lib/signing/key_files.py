@@ -12,7 +12,7 @@ import errno
 import posix
 
 from .. import process
-from ..errors import KeyTrouble
+from ..errors import CryptoTrouble, KeyTrouble
 from ..mail import address
 from ..process import fsdecode, fsencode
 
@@ -50,6 +50,13 @@ class SigningKey:
         self.path = path
         self.readable_by_others = readable_by_others
         self.private_key = private_key
+
+    def sign(self, hash_name, digest):
+        """Returns the signature of a digest, as PrivateKey.sign().  Raises CryptoTrouble."""
+        try:
+            return self.private_key.sign(hash_name, digest)
+        except CryptoTrouble as trouble:
+            raise CryptoTrouble(f"{fsdecode(self.path)}: {trouble}") from trouble
 
 
 def not_noted(path):

@@ -152,6 +152,21 @@ def test_sha1_where_policy_forbids_sha1_signatures(monkeypatch):
         crypto.load_private_key(ED25519).sign("sha256", DIGEST["sha256"])
 
 
+@pytest.mark.skipif(openssl is None, reason="needs libcrypto where ctypes finds it")
+@pytest.mark.parametrize("name, remedy", [("rsa1024.pem", "make one of 2048 bits"),
+                                          ("rsa.pem", ""), ("ed25519.pem", "")])
+def test_the_remedy_for_a_key_too_small_for_fips(monkeypatch, name, remedy):
+    """Under FIPS, OpenSSL loads an RSA key of 1024 bits but refuses to sign with it."""
+    for function in "EVP_PKEY_sign", "EVP_DigestSign", "EVP_PKEY_keygen":
+        monkeypatch.setattr(openssl.libcrypto, function, lambda *_: 0)
+    key = openssl.key_from_pem(signing.key(name))
+    for refused in (lambda: key.sign(bytes(51)),
+                    lambda: openssl.generate(key.algorithm, key.bits)):
+        with pytest.raises(CryptoTrouble) as caught:
+            refused()
+        assert str(caught.value).partition("remedy: ")[2] == remedy
+
+
 def test_rsa_key_that_does_not_fit_its_public_half(backend):
     """A damaged key file that still parses: a trouble, not a bad signature."""
     lines = RSA.split(b"\n")

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519
 
-from lib.errors import KeyTrouble, Trouble
+from lib.errors import CryptoTrouble, KeyTrouble, Trouble
 from lib.signing import key_files
 from tests.support import judges, signing
 from tests.support.key_trees import ED25519, MESSAGE, RSA, put
@@ -194,3 +194,13 @@ def test_generated_seed_is_used_as_one(tmp_path):
     loaded, = key_files.load(b"example.com", files)
     signature = loaded.private_key.sign("sha256", b"d" * 32)
     key.public_key().verify(signature, b"d" * 32)
+
+
+def test_the_trouble_names_the_key_that_can_not_sign(monkeypatch, tmp_path):
+    """Of several keys one may be damaged, or refused under FIPS."""
+    put(f"{tmp_path}/k", RSA)
+    (_, files) = key_files.first_with_key([b"example.com"], f"{tmp_path}/k", {})
+    key, = key_files.load(b"example.com", files)
+    monkeypatch.setattr(key.private_key.backend_key, "sign", lambda data: bytes(256))
+    with pytest.raises(CryptoTrouble, match=f"^{tmp_path}/k: the signature just made"):
+        key.sign("sha256", bytes(32))
