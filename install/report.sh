@@ -24,6 +24,7 @@ report() {
 	fi
 	line installed "version $(recorded version), in $(recorded release)"
 	report_python || return 0
+	[ -z "$verifying_python" ] || report_launcher
 	report_parts
 	report_service
 }
@@ -51,6 +52,14 @@ report_python() {
 		can_start "$name" "$verifying_python" "$(recorded release)/qmail_qfilter_verify.py" ||
 			bad packages "$(recorded release)/qmail_qfilter_verify.py can't be started by $name, so mail is refused for now; remedy: see who may enter its directories, and those of $verifying_python"
 	done
+}
+
+# Reports which launcher qmail-dk-verify is.
+report_launcher() {
+	case $(dd if="$prefix/bin/qmail-dk-verify" bs=2 count=1 2>/dev/null) in
+	'#!') line launcher "of the verifier in sh, which starts Python for each message to verify" ;;
+	*) line launcher "of the verifier in C" ;;
+	esac
 }
 
 # Reports what the checks of qmail-dk find.
