@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The administrator's entry point: a function for each verb, main at the end.
-# The files install/*.sh belong to the verbs install, status and uninstall.
+# install/environment.sh makes .venv, for the demonstration and for tests/run; the other
+# files install/*.sh belong to the verbs install, status and uninstall.
 set -eu
 
 checkout=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
@@ -74,77 +75,6 @@ fail() {
 misused() {
 	printf 'install.sh: %s; ./install.sh help shows the usage\n' "$*" >&2
 	exit 2
-}
-
-is_new_enough() {
-	"$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1
-}
-
-# Sets python to the first interpreter that is new enough.
-find_python() {
-	if [ -n "${PYTHON:-}" ]; then
-		set -- "$PYTHON"
-	else
-		set -- python3 python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9
-	fi
-	too_old=
-	for python; do
-		command -v "$python" >/dev/null || continue
-		is_new_enough "$python" && return
-		too_old="$too_old $python ($("$python" --version 2>&1 || :))"
-	done
-	[ -z "$too_old" ] || fail "Python 3.9 or later is needed; found only:$too_old"
-	fail "Python 3.9 or later is needed, and there is no $1 in PATH"
-}
-
-pip() {
-	"$environment/bin/python" -I -m pip --disable-pip-version-check --quiet "$@"
-}
-
-# Succeeds if the private environment has all packages of a requirements file.
-# Needs no network.
-has_packages() {
-	is_new_enough "$environment/bin/python" &&
-		pip install --no-index -r "$1" >/dev/null 2>&1
-}
-
-# Makes the private environment unless there is a usable one.
-make_environment() {
-	if is_new_enough "$environment/bin/python" && pip --version >/dev/null 2>&1; then
-		return
-	fi
-	find_python
-	"$python" -I -c 'import ensurepip, venv' 2>/dev/null ||
-		fail "$python can't make private environments: part of it is missing;" \
-			"remedy on Debian and Ubuntu: apt-get install python3-venv"
-	[ -w "$checkout" ] ||
-		fail "no permission to make .venv in $checkout;" \
-			"remedy: run this as the owner, or in a copy of your own"
-	step "Making a private environment with $("$python" --version) in .venv"
-	if [ ! -e "$environment" ]; then
-		# All or nothing: an environment that is not finished is removed.
-		trap 'rm -rf "$environment"' EXIT
-		trap 'exit 129' HUP
-		trap 'exit 130' INT
-		trap 'exit 143' TERM
-	fi
-	said=$("$python" -I -m venv --clear "$environment" 2>&1) ||
-		fail "$python -m venv failed; remedy on Debian and Ubuntu:" \
-			"apt-get install python3-venv; it said: $said"
-}
-
-# Installs the packages of a requirements file into the private environment, if needed.
-require_packages() {
-	has_packages "$1" && return
-	make_environment
-	step "Installing the packages of ${1#"$checkout"/} into .venv"
-	said=$(pip install --retries 2 -r "$1" 2>&1) || {
-		printf '%s\n' "$said" >&2
-		fail "the packages can't be installed, see above;" \
-			"remedy: make sure that this machine reaches the package index" \
-			"that pip is told to use, and run this again"
-	}
-	trap - EXIT HUP INT TERM
 }
 
 demo() {
@@ -255,18 +185,22 @@ main() {
 	esac
 	case $verb in
 	install | status | uninstall)
-		for part in prefix lock processes host python tree native places resident report verbs; do
+		for part in environment prefix lock processes host python tree native places resident report verbs; do
 			# shellcheck source=/dev/null
 			. "$checkout/install/$part.sh"
 		done
-		read_options "$@"
+		read_options ${1+"$@"}		# posh, under -u, takes no arguments for an unset parameter
 		"verb_$verb"
 		;;
-	demo) demo "$@" ;;
+	demo)
+		# shellcheck source=install/environment.sh
+		. "$checkout/install/environment.sh"
+		demo ${1+"$@"}
+		;;
 	help) usage ;;
 	version) sed -n 's/^__version__ = "\(.*\)"/qmail-dk \1/p' "$checkout/lib/__init__.py" ;;
 	*) misused "unknown verb: $verb" ;;
 	esac
 }
 
-main "$@"
+main ${1+"$@"}

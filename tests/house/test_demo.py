@@ -2,7 +2,6 @@
 """`./install.sh demo`, from a copy of the checkout: what it shows, and how it fails."""
 
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -12,72 +11,15 @@ import time
 
 import pytest
 
-CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
-PARTS = ("install.sh", "requirements.txt", "qmail_remote_dk.py", "qmail_qfilter_verify.py",
-         "demo", "launcher", "lib")
+from tests.support import newcomer, shells
 
-# All that the demonstration needs of a machine besides Python; the rest is optional.
-TOOLS = ("sh", "dirname", "cat", "rm", "env")
-
-UNREACHABLE = "http://127.0.0.1:9/simple"
-
-
-class Copy:
-    """A copy of the checkout, and a machine that has only TOOLS and what a test adds."""
-
-    def __init__(self, directory):
-        self.directory = directory / "the checkout"
-        self.directory.mkdir()
-        for part in PARTS:
-            source = CHECKOUT / part
-            if source.is_dir():
-                shutil.copytree(source, self.directory / part,
-                                ignore=shutil.ignore_patterns("__pycache__"))
-            elif source.exists():
-                shutil.copy(source, self.directory / part)
-        self.temporary = directory / "tmp"
-        self.temporary.mkdir()
-        self.bin = directory / "bin"
-        self.bin.mkdir()
-        for tool in TOOLS:
-            self.add_tool(tool)
-        self.environment = {"PATH": str(self.bin), "TMPDIR": str(self.temporary),
-                            "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": UNREACHABLE}
-
-    def add_tool(self, name):
-        path = shutil.which(name)
-        if path is None:
-            pytest.skip(f"needs {name}")
-        (self.bin / name).symlink_to(path)
-
-    def add_program(self, name, text):
-        path = self.bin / name
-        path.write_text(text)
-        path.chmod(0o755)
-
-    def use_our_environment(self):
-        """Spares the copy the making of .venv."""
-        if sys.prefix == sys.base_prefix:
-            pytest.skip("needs to run in a virtual environment")
-        (self.directory / ".venv").symlink_to(sys.prefix)
-
-    def edit(self, part, old, new):
-        path = self.directory / part
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-
-    def run(self, *arguments, become=(), shell="sh"):
-        """install.sh's outcome; become: a command that runs another, as another user."""
-        return subprocess.run(
-            [*become, shell, str(self.directory / "install.sh"), *arguments],
-            env=self.environment, cwd="/", stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, encoding="utf-8")
+PARTS = ("install.sh", "install/environment.sh", "requirements.txt", "qmail_remote_dk.py",
+         "qmail_qfilter_verify.py", "demo", "launcher", "lib")
 
 
 @pytest.fixture
 def copy(tmp_path):
-    return Copy(tmp_path)
+    return newcomer.Copy(tmp_path, PARTS)
 
 
 @pytest.fixture
@@ -157,7 +99,7 @@ def test_on_a_fresh_machine(copy):
     assert_shown(copy, result)
     assert "==> Making a private environment" in result.stdout
     # Again, without a network: nothing is made or fetched.
-    copy.environment.update(PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL=UNREACHABLE)
+    copy.environment.update(PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL=newcomer.UNREACHABLE)
     result = copy.run("demo", become=become)
     assert_shown(copy, result)
     assert result.stdout.startswith("==> Key")
@@ -267,17 +209,11 @@ case $1 in
 *) exit 1 ;;
 esac
 """
-# Debian's python3 without python3-venv.
-INCOMPLETE_PYTHON = f"""#!/bin/sh
-case $* in
-*ensurepip*) exit 1 ;;
-*) exec {sys.executable} "$@" ;;
-esac
-"""
 MISSING = {
-    "no Python": ({}, "no python3 in PATH"),
+    "no Python": ({}, "no python3 in PATH; remedy on Debian and Ubuntu: "
+                  "apt-get install python3-venv"),
     "old Python": ({"python3": OLD_PYTHON}, "found only: python3 (Python 3.6.15)"),
-    "no ensurepip": ({"python3": INCOMPLETE_PYTHON}, "apt-get install python3-venv"),
+    "no ensurepip": ({"python3": newcomer.INCOMPLETE_PYTHON}, "apt-get install python3-venv"),
 }
 
 
@@ -289,7 +225,7 @@ def test_what_is_missing_is_named(copy, name):
     result = copy.run("demo")
     assert result.returncode == 1
     assert result.stderr.startswith("install.sh: ") and said in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert result.stderr.count("\n") == 1 and "remedy" in result.stderr
     assert not (copy.directory / ".venv").exists()
 
 
@@ -302,9 +238,54 @@ def test_unreachable_package_index(copy):
     assert not (copy.directory / ".venv").exists()
 
 
+# Makes a directory read-only for a command and its children.
+READ_ONLY = ["unshare", "--mount", "sh", "-c", 'mount --bind "$1" "$1" && '
+             'mount -o remount,ro,bind "$1" && shift && exec "$@"', "sh"]
+
+
+@pytest.mark.parametrize("shell", shells.NAMES)
+def test_a_checkout_that_is_read_only(copy, shell):
+    """Root has every right to it, and some shells believe that he can use it."""
+    if os.getuid() or subprocess.run([*READ_ONLY, copy.directory, "true"],
+                                     capture_output=True).returncode:
+        pytest.skip("needs root, unshare and a mount namespace")
+    copy.environment["PYTHON"] = os.path.realpath(sys.executable)
+    for tool in "unshare", "mount", "printf", "[":     # some shells have no printf
+        copy.add_tool(tool)
+    result = copy.run("demo", become=[*READ_ONLY, copy.directory],
+                      shell=shells.named_sh(copy.directory.parent, shell))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (f"install.sh: no permission to change {copy.directory}; remedy: run "
+                             "this as its owner, in a copy of your own if it is read-only\n")
+
+
+def test_an_environment_of_another_user(copy):
+    """The owner has run an older version, say, and the user has no right to add to that."""
+    become, python = ordinary_user(copy.directory.parent)
+    if not become:
+        pytest.skip("needs root")
+    copy.add_tool(become[0])
+    environment = copy.directory / ".venv"
+    (environment / "bin").mkdir(parents=True)
+    # It has pip, and lacks packages.
+    (environment / "bin" / "python").write_text(f"""#!/bin/sh
+        case $* in
+        *--no-index*) exit 1 ;;
+        *"-m pip"*) exit 0 ;;
+        *) exec {python} "$@" ;;
+        esac
+    """)
+    (environment / "bin" / "python").chmod(0o755)
+    result = copy.run("demo", become=become)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"install.sh: no permission to change {environment}; remedy: ")
+    assert [path.name for path in environment.iterdir()] == ["bin"]
+
+
 def test_shellcheck():
     shellcheck = shutil.which("shellcheck") or pytest.skip("needs shellcheck")
     scripts = [path for path in subprocess.run(
-        ["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True).stdout.splitlines()
-        if (CHECKOUT / path).read_bytes().startswith(b"#!/bin/sh")] or ["install.sh"]
-    subprocess.run([shellcheck, "-x", *scripts], cwd=CHECKOUT, check=True)
+        ["git", "ls-files"], cwd=newcomer.CHECKOUT, capture_output=True,
+        text=True).stdout.splitlines()
+        if (newcomer.CHECKOUT / path).read_bytes().startswith(b"#!/bin/sh")] or ["install.sh"]
+    subprocess.run([shellcheck, "-x", *scripts], cwd=newcomer.CHECKOUT, check=True)
