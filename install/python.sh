@@ -91,8 +91,10 @@ prepare_packages() {
 				"they are too old, without --system-packages"
 		return
 	fi
-	made_from=$("$interpreter" -I -c 'import sys; print(sys.executable, sys.version)' | tr '\n' ' '
-		cat "$checkout"/requirements*.lock | cksum)
+	# Not by cksum, which Debian's busybox lacks.
+	made_from=$("$interpreter" -I -c 'import sys, zlib
+print(sys.executable, *sys.version.split(), *(
+    zlib.crc32(open(name, "rb").read()) for name in sys.argv[1:]))' "$checkout"/requirements*.lock)
 	environment=$(recorded environment)
 	verifying_python=$environment/bin/python3
 	if [ -z "$environment" ] || [ "$(cat "$environment/made-from" 2>/dev/null)" != "$made_from" ] ||

@@ -64,17 +64,16 @@ unused() {
 	printf '%s.%s\n' "$1" "$number"
 }
 
-# Prints the checksums of the programs in a directory, for comparison: DIRECTORY
-contents() {
-	(cd "$1" && find qmail_remote_dk.py qmail_qfilter_verify.py lib man -type f \
-		! -name '*.pyc' -exec cksum {} + | sort -k 3) 2>/dev/null	# old releases lack some
+# Succeeds if two directories have the same programs: DIRECTORY DIRECTORY
+have_same_programs() {
+	"$interpreter" -ISB "$checkout/install/same_programs.py" "$@"
 }
 
 # Sets release to a directory with the programs of this checkout.
 prepare_release() {
 	version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$checkout/lib/__init__.py")
 	release=$(recorded release)
-	if [ -z "$release" ] || [ "$(contents "$release")" != "$(contents "$checkout")" ]; then
+	if [ -z "$release" ] || ! have_same_programs "$release" "$checkout"; then
 		release=$(unused "$prefix/release-$version-build")
 		planned "Copy the programs to $release" || return 0
 		mkdir "$release"
