@@ -27,6 +27,8 @@ GOOD_KEY = (bytes.fromhex("30820122300d06092a864886f70d01010105000382010f0030820
 
 ED25519_LENGTH = 32         # bytes of a public key
 LONGEST_PEM = 16384         # bytes; enough for an RSA key of 8192 bits
+ED25519_IN_PEM = b"BQYDK2Vw"        # its AlgorithmIdentifier (RFC 8410) in PKCS #8, as base64
+NO_ED25519 = "OpenSSL has no Ed25519, as under FIPS on some systems"
 FIPS_LEAST = 2048           # bits of an RSA key that makes signatures: FIPS 186-5 section 5.1
 
 # crypto.h: no error strings, no table of ciphers by name.  Each delivery would build
@@ -240,7 +242,7 @@ def nid_ed25519():
 
 
 def key_from_pem(pem):
-    """Returns the Key in PEM bytes.  Raises KeyTrouble."""
+    """Returns the Key in PEM bytes.  Raises KeyTrouble, CryptoTrouble."""
     bio = libcrypto.BIO_new_mem_buf(pem, len(pem))
     if not bio:
         raise MemoryError
@@ -252,6 +254,8 @@ def key_from_pem(pem):
         fault = configuration_fault()
         if fault:
             raise CryptoTrouble(fault)
+        if ED25519_IN_PEM in pem and not has_ed25519():
+            raise KeyTrouble(f"{NO_ED25519}; remedy: sign with an RSA key alone")
         raise KeyTrouble("not a private key that OpenSSL can read (damaged or encrypted?)")
     return Key(pointer)
 
@@ -278,10 +282,20 @@ def refusal(text):
     return CryptoTrouble(configuration_fault() or text)
 
 
+def has_ed25519():
+    """Returns whether OpenSSL has Ed25519, by the public key of RFC 8032 section 7.1, test 1."""
+    public_key = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+    try:
+        return bool(key_from_public(public_key))
+    except CryptoTrouble:
+        return False
+
+
 def kind(algorithm, bits):
     """Returns words (str) for a key that OpenSSL refuses, with the remedy if FIPS is the cause."""
     if algorithm != "rsa":
-        return "an Ed25519 key"
+        return "an Ed25519 key" if has_ed25519() else (
+            f"an Ed25519 key: {NO_ED25519}; remedy: make an RSA key")
     if bits < FIPS_LEAST:
         return (f"an RSA key of {bits} bits (under FIPS none below {FIPS_LEAST} may sign); "
                 f"remedy: make one of {FIPS_LEAST} bits")
@@ -289,10 +303,13 @@ def kind(algorithm, bits):
 
 
 def key_from_seed(seed):
-    """Returns the Key of the 32 bytes of an Ed25519 seed.  Raises KeyTrouble."""
+    """Returns the Key of the 32 bytes of an Ed25519 seed.  Raises KeyTrouble, CryptoTrouble."""
     pointer = libcrypto.EVP_PKEY_new_raw_private_key(nid_ed25519(), None, seed, len(seed))
     if not pointer:
-        raise KeyTrouble("OpenSSL can't use this Ed25519 seed")
+        fault = configuration_fault()
+        if fault:
+            raise CryptoTrouble(fault)
+        raise KeyTrouble(f"{NO_ED25519}; remedy: sign with an RSA key alone")
     return Key(pointer)
 
 
@@ -304,7 +321,7 @@ def key_from_public(public_key):
     pointer = libcrypto.EVP_PKEY_new_raw_public_key(nid_ed25519(), None, public_key,
                                                     len(public_key))
     if not pointer:
-        raise refusal("OpenSSL can't make an Ed25519 key")
+        raise refusal(NO_ED25519)
     return Key(pointer)
 
 

@@ -167,6 +167,29 @@ def test_the_remedy_for_a_key_too_small_for_fips(monkeypatch, name, remedy):
         assert str(caught.value).partition("remedy: ")[2] == remedy
 
 
+# What is asked of a library without Ed25519 -> the exception, whether it names the lack.
+WITHOUT_ED25519 = {
+    "PEM": (lambda: openssl.key_from_pem(ED25519), KeyTrouble, True),
+    "seed": (lambda: openssl.key_from_seed(SEED), KeyTrouble, True),
+    "new": (lambda: openssl.generate("ed25519", 0), CryptoTrouble, True),
+    "public": (lambda: openssl.key_from_public(bytes(32)), CryptoTrouble, True),
+    "no PEM": (lambda: openssl.key_from_pem(RSA[:200]), KeyTrouble, False),
+}
+
+
+@pytest.mark.skipif(openssl is None, reason="needs libcrypto where ctypes finds it")
+@pytest.mark.parametrize("what", WITHOUT_ED25519)
+def test_the_lack_of_ed25519_is_no_fault_of_the_key(monkeypatch, what):
+    """Red Hat's provider for FIPS in 3.0 has none."""
+    use, trouble, lack = WITHOUT_ED25519[what]
+    for function in ("PEM_read_bio_PrivateKey", "EVP_PKEY_new_raw_private_key",
+                     "EVP_PKEY_new_raw_public_key", "EVP_PKEY_keygen_init"):
+        monkeypatch.setattr(openssl.libcrypto, function, lambda *_: 0)
+    with pytest.raises(trouble) as caught:
+        use()
+    assert (openssl.NO_ED25519 in str(caught.value)) == lack
+
+
 def test_rsa_key_that_does_not_fit_its_public_half(backend):
     """A damaged key file that still parses: a trouble, not a bad signature."""
     lines = RSA.split(b"\n")
