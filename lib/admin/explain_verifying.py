@@ -124,7 +124,7 @@ def domainkeys_lines(verification):
     lines = [f"  canonicalization: {verification.canonicalization}",
              "  header fields that it covers"
              + (":" if verification.names else " (no h=: all below it):")]
-    return lines + ["    " + on_one_line(field, SHOWN) for field in verification.covered()]
+    return lines + ["    " + on_one_line(field, SHOWN) for field in verification.orders()[0]]
 
 
 def key_lines(verification):
