@@ -116,30 +116,30 @@ static int anonymous_file(size_t for_bytes) {
 	return fd;
 }
 
-/* Returns the memory with the n bytes of a file. */
+/* Returns the memory with the n bytes of a file, 0 if that is too much. */
 static char *map(int fd, size_t n) {
 	char *start = mmap(0, n + 1, PROT_READ, MAP_SHARED, fd, 0);
-	if (start == MAP_FAILED) die(51, "unable to look at the message");
-	return start;
+	return start == MAP_FAILED ? 0 : start;
 }
 
-/* Makes a descriptor one of a file at its start, with all that comes from it. */
+/* Makes a descriptor one of a file at its start, with all that comes from it.  Maps the file. */
 static char *spool(int from, size_t *n) {
-	static char piece[65536];
+	static char piece[65536], *copy;
 	ssize_t r;
 	int fd = anonymous_file(0), small = fd;
 	if (fd == -1) leave(0);
 	for (*n = 0; (r = read(from, piece, sizeof piece)) > 0; *n += (size_t) r) {
 		if (fd == small && *n + (size_t) r > IN_MEMORY) {
 			fd = anonymous_file(*n + (size_t) r);
-			if (fd == -1 || !put(fd, map(small, *n), *n)) break;
+			if (fd == -1 || !(copy = map(small, *n)) || !put(fd, copy, *n)) break;
 		}
 		if (!put(fd, piece, (size_t) r)) break;
 	}
 	if (r > 0) die(53, "unable to write a copy of the message");
 	if (r == -1) die(54, "unable to read the message");
 	if (lseek(fd, 0, SEEK_SET) == -1 || dup2(fd, from) == -1) die(53, "unable to use the copy");
-	return map(fd, *n);
+	if (*n > LARGEST_MESSAGE || !(copy = map(fd, *n))) leave(0);
+	return copy;
 }
 
 /* Gets the server's answer to a request with n bytes of an envelope sender behind it. */
@@ -257,8 +257,7 @@ static void verify(void) {
 	text = spool(0, &size);
 	end = memmem(text, size, "\n\n", 2);
 	header = size && *text == '\n' ? 0 : end ? (size_t) (end - text) + 1 : size;
-	if (header > IN_MEMORY || size > LARGEST_MESSAGE
-		|| mentions(text, header, "dkim2-signature")
+	if (header > IN_MEMORY || mentions(text, header, "dkim2-signature")
 		|| mentions(text, header, "message-instance")) leave(0);
 	snprintf(request, sizeof request, "3 %s %s %s %s\n", bits, policy, authserv_id, dmarc);
 	if (ip && strcasecmp(dmarc, "off")) {
