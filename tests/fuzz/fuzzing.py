@@ -30,7 +30,7 @@ SHORT = ("header", "long_header", "without_cr", "body", "spawn", "addresses", "c
          "removal")
 LONGEST = {**dict.fromkeys(SHORT, SHORT_INPUT), "sender": 96}    # that is tried most
 MEMORY = 1024           # megabytes that a target may take
-TIMEOUT = 30            # seconds for one input, by the clock: the machine may be busy
+TIMEOUT = 120           # seconds for one input, by the clock: the machine may be busy
 
 # Words that mutations get nowhere by themselves.
 DICTIONARY = """Authentication-Results: mx.example.org DomainKey-Status: DKIM-Signature:
