@@ -264,26 +264,6 @@ def test_all_of_a_message_is_left(host, size):
         ["--queue", "--no-answer", "none was given"], ["--queue"])
 
 
-@pytest.mark.parametrize("kilobytes, size", [(6000, 5_400_000), (30_000, 40_000_000)])
-@pytest.mark.parametrize("large", ["message", "envelope"])
-def test_more_than_the_memory_is_left(quick, kilobytes, size, large):
-    """softlimit -m bounds addresses, and so what can be mapped; Python reads a part at a time."""
-    quick.native = ()       # AddressSanitizer needs more addresses
-    quick.prefix = ["/bin/sh", "-c", f'ulimit -v {kilobytes}; exec "$@"', "sh"]
-    quick.environment.update(DKDMARC="mark", TCPREMOTEIP="192.0.2.7")
-    (quick.directory / "left").write_text("#!/bin/sh\nwc -c >&2; wc -c <&1 >&2; exit 111\n")
-    message, envelope = b"From: a@example.com\n\n", b"Fa@example.com\0Tb\0\0"
-    if large == "message":
-        message += bytes(size)
-    else:
-        envelope += bytes(size)
-    with resident.BadServer(print) as bad:
-        quick.environment["DKSERVER"] = bad.path
-        outcome = quick.smtpd(message, envelope)
-    assert (outcome.code, outcome.log.split()) == (
-        111, [b"%d" % len(message), b"%d" % len(envelope)])
-
-
 @pytest.mark.parametrize("given, told", [(None, "1"), ("", "1"), ("0", "1"), ("3", "4"),
                                          ("7", "8"), ("x", "1"), ("12", None)])
 @pytest.mark.parametrize("way", ["passed on", "resident", "left"])
