@@ -36,7 +36,11 @@ class Key:
         """Returns the signature of data (bytes), as openssl.Key.sign().  Raises CryptoTrouble."""
         try:
             return self.key.sign(*self.scheme(data))
-        except (UnsupportedAlgorithm, ValueError) as error:
+        except UnsupportedAlgorithm as error:       # of a version without NoDigestInfo
+            text = str(error).rstrip(".")
+            raise CryptoTrouble(f"cryptography refuses to sign: {text}; remedy: a policy that "
+                                "allows SHA-1 signatures, or DKPROTOCOLS=dkim") from error
+        except ValueError as error:
             raise CryptoTrouble(f"cryptography refuses to sign with this key: {error}") from error
 
     def verify(self, signature, data):

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from tests.support import signing
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, utils
 
@@ -80,6 +80,23 @@ def test_older_cryptography_package(monkeypatch):
     expected = {name: key.sign(name, digest) for name, digest in DIGEST.items()}
     monkeypatch.delattr(utils, "NoDigestInfo", raising=False)
     assert {name: key.sign(name, digest) for name, digest in DIGEST.items()} == expected
+
+
+def test_older_cryptography_package_where_policy_forbids_sha1_signatures(monkeypatch):
+    """As 38.0.4 does with Red Hat's OpenSSL: SHA-256 goes on."""
+    monkeypatch.delattr(utils, "NoDigestInfo", raising=False)
+    loaded = package.key_from_pem(RSA)
+    sign = loaded.key.sign
+
+    class Refusing:
+        def sign(self, digest, scheme, function):
+            if len(digest) == 20:
+                raise UnsupportedAlgorithm("sha1 is not supported by this backend")
+            return sign(digest, scheme, function)
+    loaded.key = Refusing()
+    assert loaded.sign(crypto.DIGEST_INFO["sha256"] + DIGEST["sha256"])
+    with pytest.raises(CryptoTrouble, match="remedy: .*SHA-1"):
+        loaded.sign(crypto.DIGEST_INFO["sha1"] + DIGEST["sha1"])
 
 
 def test_ed25519_signature(backend):
