@@ -29,19 +29,18 @@ def reports_add(options, host):
     because qmail would bounce it.
     """
     from .reports import adding, bounds, store
-    opened = store.Store(options.database, True)
-    intake = adding.Intake(opened, accepted(options, host.settings))
     code = 0
-    for path in (found for named in options.paths or [INPUT] for found in adding.files(named)):
-        try:
-            with open(path if options.paths else 0, "rb") as file:
-                if not intake.take(file) and path in (options.paths or [INPUT]):
-                    raise bounds.Refused("there is no aggregate report in it")
-        except bounds.Refused as reason:
-            code = 1 if options.paths else 0
-            name = visible(path) if options.paths else "standard input"
-            print(f"qmail-dk: {name}: nothing added: {reason}", file=sys.stderr)
-    opened.close()
+    with contextlib.closing(store.Store(options.database, True)) as opened:
+        intake = adding.Intake(opened, accepted(options, host.settings))
+        for path in (found for named in options.paths or [INPUT] for found in adding.files(named)):
+            try:
+                with open(path if options.paths else 0, "rb") as file:
+                    if not intake.take(file) and path in (options.paths or [INPUT]):
+                        raise bounds.Refused("there is no aggregate report in it")
+            except bounds.Refused as reason:
+                code = 1 if options.paths else 0
+                name = visible(path) if options.paths else "standard input"
+                print(f"qmail-dk: {name}: nothing added: {reason}", file=sys.stderr)
     print("\n".join(intake.lines()))
     return code
 
@@ -67,7 +66,7 @@ def accepted(options, settings):
 
 def reports(options, host):
     """Shows what receivers say in DMARC reports, and what it means."""
-    from .reports import causes, show, store, summary
+    from .reports import store
     if not 1 <= options.days <= MOST_DAYS:
         raise RequestTrouble(f"--days is a number from 1 to {MOST_DAYS}")
     only = None
@@ -77,7 +76,14 @@ def reports(options, host):
     if not is_there(options.database):
         print("no reports have been added; doc/reports says how they get here")
         return 0
-    opened = store.Store(options.database, False)
+    with contextlib.closing(store.Store(options.database, False)) as opened:
+        show_reports(opened, only, options, host)
+    return 0
+
+
+def show_reports(opened, only, options, host):
+    """Shows an open store.Store as a table, JSON or a page.  only: domain, str, or None"""
+    from .reports import causes, show, summary
     most = LINES_OF_JSON if options.json else LINES_OF_ONE if only or options.html else LINES
     seen = summary.summary(opened, options.days, int(time.time()) // 86400, most, only)
     found = causes.findings(opened, seen)
@@ -94,7 +100,6 @@ def reports(options, host):
         print(show.as_json(seen, found, names))
     else:
         print("\n".join(show.table(seen, found, names, most, sys.stdout.isatty())))
-    return 0
 
 
 def is_there(path):

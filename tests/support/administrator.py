@@ -39,6 +39,8 @@ class Administrator:
                             ("@QMAIL@", self.directory),
                             ("@ORIGINAL@", f"{self.directory}/bin/qmail-remote.orig")):
             text = text.replace(name, str(value))
+        # A warning of Python's, of a file left open say, is an error or a line on descriptor 2.
+        text = text.replace(" -IS ", " -IS -W error ")
         self.command = self.directory / "qmail-dk"
         self.command.write_text(text)
         self.command.chmod(0o755)

@@ -158,6 +158,16 @@ def connected(path, writing):
     name = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     connection = sqlite3.connect(f"file:{name}?mode={'rw' if writing else 'ro'}", uri=True,
                                  timeout=WAIT, isolation_level=None)
+    try:
+        prepare(connection, writing)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare(connection, writing):
+    """Makes a connection fit to write or to read.  Raises sqlite3.Error."""
     if writing:
         make_tables(connection)
         connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG}")
@@ -165,7 +175,6 @@ def connected(path, writing):
     else:
         connection.execute("BEGIN")     # all that is read is of one moment
     require_ours(connection)
-    return connection
 
 
 def make_tables(connection):
