@@ -38,6 +38,8 @@ FIPS_LEAST = 2048           # bits of an RSA key that makes signatures: FIPS 186
 # that may need hashlib import it before they call crypto.backend().
 LESS_AT_START = 0x01 | 0x10
 
+ABSENT = "o such file", "not found"     # loaders' words, those of FreeBSD's last
+
 DIRECTORY = 4           # OPENSSL_DIR of crypto.h; OpenSSL_version() says OPENSSLDIR: "/..."
 
 OWNED = c_void_p        # a pointer that the caller frees
@@ -49,14 +51,18 @@ def bind():
 
     Raises ImportError.
     """
+    reason = ""
     for name in candidates():
         try:
             library = declare(Library(name))
             library.OPENSSL_init_crypto(LESS_AT_START, None)
             return library
-        except (OSError, AttributeError):
-            continue
-    raise ImportError("libcrypto can't be bound: no " + ", ".join(SONAMES) + ", nor Python's own")
+        except (OSError, AttributeError) as error:
+            # Of one that is there, the loader says what is wrong: too little memory, for one.
+            if not reason and not any(words in str(error) for words in ABSENT):
+                reason = str(error)
+    reason = reason or "no " + ", ".join(SONAMES) + ", nor Python's own"
+    raise ImportError(f"libcrypto can't be bound: {reason}")
 
 
 def candidates():

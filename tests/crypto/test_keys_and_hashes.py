@@ -224,6 +224,24 @@ def test_no_crypto_library_at_all(monkeypatch):
         crypto.load_private_key(RSA)
 
 
+# {what is tried as libcrypto: what the loader says of it}
+NO_LIBCRYPTO = {"/damaged": "/damaged: file too short", "libc.so.6": "undefined symbol: OPENSSL_",
+                "/missing": "no libcrypto.so.3, "}
+
+
+@pytest.mark.skipif(openssl is None or not sys.platform.startswith("linux"),
+                    reason="needs libcrypto where ctypes finds it, and Linux")
+@pytest.mark.parametrize("name", NO_LIBCRYPTO)
+def test_what_is_wrong_with_libcrypto_is_said(monkeypatch, tmp_path, name):
+    """Too little memory, for one, which another remedy helps than to install it."""
+    (tmp_path / "damaged").write_bytes(b"")
+    path = f"{tmp_path}{name}" if name.startswith("/") else name
+    monkeypatch.setattr(openssl, "candidates", lambda: [f"{tmp_path}/missing", path])
+    with pytest.raises(ImportError) as caught:
+        openssl.bind()
+    assert NO_LIBCRYPTO[name] in str(caught.value)
+
+
 def test_package_serves_where_libcrypto_is_missing(tmp_path):
     """Under -IS, as the script runs: the package's directory is found by ourselves."""
     (tmp_path / "key").write_bytes(RSA)
