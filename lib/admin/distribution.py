@@ -5,13 +5,17 @@ The next key gets to all of them before it signs anywhere, and the change of lin
 once it signs here.  Until then the others sign with the old key.  A file beside the
 links, key_places.UNSYNCED, is there from before a change until all hosts have it:
 a later run goes on, and the record of no key is withdrawn before.
+
+The program runs without the directory's lock, since it may take minutes.  So a run may
+have copied a directory that another changes meanwhile: each change leaves another text
+in the file, and the file goes only with the text that was there before the program ran.
 """
 
 import contextlib
 import os
 
 from ..errors import SettingTrouble, Trouble
-from . import rotation
+from . import key_storage, rotation
 from .key_places import UNSYNCED
 from .key_storage import is_there
 from .publishing import command
@@ -44,24 +48,33 @@ class Distribution:
                           "rotate --due calls it again")
 
     def announce(self, place):
-        """Notes, before the links of a Place change, that the other hosts lack the change."""
+        """Notes that the other hosts lack a change to the links of a Place.  Raises OSError.
+
+        Call it before the change, and let go of the directory's lock only after that.
+        """
         if self.arguments:
-            with open(place.path + UNSYNCED, "a", encoding="ascii"):
-                pass
+            with open(place.path + UNSYNCED, "ab") as file:
+                file.write(os.urandom(8))
 
     def settle(self, place):
         """Brings a noted change to the other hosts.  Raises Trouble: then it stays noted.
 
+        So it does if another change is noted meanwhile: who made it calls this next.
         The others sign with a former key until now, so its time begins anew.
         """
-        if not is_there(place.path + UNSYNCED):
+        if not is_unsettled(place):
             return
-        self.bring(place)
-        if self.arguments:
-            for suffix in rotation.leaving(place):
-                rotation.touch(place.path + suffix)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(place.path + UNSYNCED)
+            with key_storage.lock(place.directory):     # no change is half made
+                before = note(place)
+            self.bring(place)
+            with key_storage.lock(place.directory):
+                if note(place) != before:
+                    return
+                if self.arguments:
+                    for suffix in rotation.leaving(place):
+                        rotation.touch(place.path + suffix)
+                os.unlink(place.path + UNSYNCED)
 
     def activate(self, place, key):
         """Makes a next key sign, on all hosts.  Returns its SigningKey.
@@ -70,8 +83,16 @@ class Distribution:
         signs everywhere; the caller calls settle() next.
         """
         self.bring(place)
-        self.announce(place)
-        return rotation.activate(place, key)
+        return rotation.activate(place, key, self.announce)
+
+
+def note(place):
+    """Returns the text of a Place's note of changes that other hosts lack, bytes.
+
+    Raises FileNotFoundError if all have been brought there, OSError.
+    """
+    with open(place.path + UNSYNCED, "rb") as file:
+        return file.read()
 
 
 def is_unsettled(place):

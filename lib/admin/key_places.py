@@ -39,7 +39,7 @@ REMOVED = ".removed"
 UNUSED = ".unused"
 LEAVING = (FORMER, REMOVED, UNUSED)     # of keys that do not sign any more
 OF_KEYS = ("", NEXT, *LEAVING)
-UNSYNCED = ".unsynced"      # of a file that is there as long as DKSYNC is due: hosts.py
+UNSYNCED = ".unsynced"      # of a file that is there as long as DKSYNC is due: distribution.py
 
 ATTEMPTS = 10               # to make a directory that other processes also make and remove
 WEEK = 604800               # seconds

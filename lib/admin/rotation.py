@@ -72,10 +72,11 @@ def next_key(place):
     return key
 
 
-def activate(place, checked):
+def activate(place, checked, announce):
     """Makes the next key sign, from one delivery to the next.  Returns its SigningKey.
 
     checked: its key_files.SigningKey, as the caller has checked it
+    announce: function that is called with the Place before its links change
     The old key stays, as FORMER.  Wherever this is interrupted, a key signs, and
     another call continues.  Raises RequestTrouble, KeyTrouble, OSError.
     """
@@ -85,6 +86,7 @@ def activate(place, checked):
             raise RequestTrouble(f"{place.path}{NEXT} has gone: another qmail-dk made it sign")
         if (key.selector, key.path) != (checked.selector, checked.path):
             raise RequestTrouble(f"{place.path}{NEXT} has been changed meanwhile; try again")
+        announce(place)
         if is_there(place.path):
             keep_former(place, key)
         os.rename(place.path + NEXT, place.path)

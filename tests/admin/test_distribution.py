@@ -139,6 +139,41 @@ def test_removed_everywhere(host):
                 if (directory / ONE).exists()]
 
 
+# Commands by hand while rotate --due waits for the program, which has already copied the
+# directory: the links on the three hosts then, and after a run that reaches all.
+MEANWHILE = {
+    "remove": ([None, "s1", "s1"], [None] * 3),
+    "rotate --activate --force": (["s2", "s1", "s1"], ["s2"] * 3),
+}
+
+
+@pytest.mark.parametrize("command", MEANWHILE)
+def test_changed_while_the_program_runs(host, command):
+    """The program can't run twice: what that command did is still noted, and is brought later."""
+    then, later = MEANWHILE[command]
+    (host.keys / ONE / "default.unsynced").touch()      # as a kill leaves it
+    verb, *options = command.split()
+    environment = {**host.environment, "DKSYNC": "run:/bin/false"}
+    if verb == "rotate":        # the program is called before the change, too
+        make_next(host)
+        environment["DKSYNC"] = f"run:{host.directory / 'once'}"
+        once = host.directory / "once"
+        once.write_text(f"#!/bin/sh\n[ ! -e {once}.done ] && : >{once}.done\n")
+        once.chmod(0o755)
+    program = host.directory / "sync"
+    program.write_text(program.read_text() + f"""
+import subprocess
+if not os.path.exists(root + "/at-work"):
+    open(root + "/at-work", "w")
+    done = subprocess.run({[str(host.command), verb, ONE, *options]}, env={environment})
+    sys.exit(done.returncode != 111)
+""")
+    host.due()
+    assert signing_with(host) == then
+    host.due()
+    assert signing_with(host) == later
+
+
 NOT_RUN = {
     "missing": ("run:/nonexistent/sync", "unable to run /nonexistent/sync, which DKSYNC names: No"),
     "not executable": ("run:/etc/passwd", "unable to run /etc/passwd, which DKSYNC names: Permis"),

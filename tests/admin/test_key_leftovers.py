@@ -29,10 +29,10 @@ def test_what_was_checked_is_activated(admin):
     checked = place.key(key_places.NEXT)
     (admin.keys / DOMAIN / "default.next").unlink()
     with pytest.raises(RequestTrouble, match="has gone"):
-        rotation.activate(place, checked)
+        rotation.activate(place, checked, print)
     make_next(admin, "--selector", "s3")
     with pytest.raises(RequestTrouble, match="has been changed"):
-        rotation.activate(place, checked)
+        rotation.activate(place, checked, print)
 
 
 def test_no_key_is_left_without_room_for_its_link(admin, monkeypatch):
