@@ -55,6 +55,9 @@ def test_rsa_signature(backend, name, function):
 def test_rsa_signature_by_openssl(backend, tmp_path, name):
     (tmp_path / "key").write_bytes(RSA)
     (tmp_path / "text").write_bytes(b"text")
+    if subprocess.run(["openssl", "dgst", "-" + name, "-sign", "key", "text"], cwd=tmp_path,
+                      capture_output=True).returncode:
+        pytest.skip("a policy of the system forbids openssl(1) such signatures")
     (tmp_path / "signature").write_bytes(crypto.load_private_key(RSA).sign(name, DIGEST[name]))
     process = subprocess.run(["openssl", "dgst", "-" + name, "-prverify", "key", "-signature",
                               "signature", "text"], cwd=tmp_path, stdout=subprocess.PIPE)

@@ -116,8 +116,11 @@ def test_encrypted_key_does_not_ask_on_the_terminal(tmp_path, kind):
 
 
 def rsa_pem(bits):
-    return subprocess.run(["openssl", "genrsa", str(bits)], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, check=True).stdout
+    done = subprocess.run(["openssl", "genrsa", str(bits)], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL)
+    if done.returncode:
+        pytest.skip("openssl(1) makes no RSA key so small, as under FIPS")
+    return done.stdout
 
 
 @pytest.mark.parametrize("bits, signs", [(1024, "DKIM-Signature DomainKey-Signature"),
