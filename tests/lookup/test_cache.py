@@ -55,7 +55,7 @@ KEPT = [(FOUND, 60), (LONG, 3600), (NONE, 60), (NONE_LONG, 300),
 NOT_KEPT = [Answer("found", [b"p=AA"], "", 0), Answer("none", [], "NXDOMAIN", 0),
             Answer("found", [b"x" * 8192], "", 60),
             Answer("found", [b"x" * 4096, b"x" * 4096], "", 60),
-            Answer("found", [b""] * 256, "", 60)]
+            Answer("found", [b""] * 512, "", 60)]
 
 
 @pytest.mark.parametrize("answer, seconds", KEPT)
