@@ -7,6 +7,7 @@ import sys
 import _signal      # the signal module itself imports enum, which costs 3 ms
 
 PR_SET_DUMPABLE = 4     # linux/prctl.h
+M_ARENA_MAX, ONE_ARENA = -8, 1      # malloc.h
 SEEK_SET, SEEK_CUR = 0, 1
 MOST_PASSES = 8         # runs of one program, each started by the program that the last executed
 
@@ -48,6 +49,19 @@ def keep_memory_private():
     try:
         from .c_library import Library
         Library(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    except (ImportError, OSError, AttributeError):
+        pass
+
+
+def let_threads_share_memory():
+    """Lets all threads get their memory from one arena of glibc.
+
+    Each would have one of its own, for which glibc reserves 64 MB of addresses, and
+    softlimit -m limits these.  Does nothing elsewhere; musl has no arenas.
+    """
+    try:
+        from .c_library import Library
+        Library(None).mallopt(M_ARENA_MAX, ONE_ARENA)
     except (ImportError, OSError, AttributeError):
         pass
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Checks the domains that sign: their keys, and what receivers demand of them beside these."""
 
-import concurrent.futures
 import os
 
+from ..lookup.threads import at_once
 from . import (
     check_dmarc, check_key_directories, check_keys, check_mx, check_spf, key_places, progress,
 )
@@ -56,13 +56,11 @@ def ask_ahead(domains, settings, questions, seen):
         return None if questions.is_over() else found
 
     asked = {}
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = {pool.submit(ask, domain): domain for domain in domains}
-        with progress.shown("domains looked up", len(domains)) as count:
-            for future in concurrent.futures.as_completed(futures):
-                count()
-                if future.result() is not None:
-                    asked[futures[future]] = future.result()
+    with progress.shown("domains looked up", len(domains)) as count:
+        for domain, found in at_once(ask, domains, AT_ONCE):
+            count()
+            if found is not None:
+                asked[domain] = found
     return asked
 
 

@@ -13,13 +13,13 @@ What comes next is known from the links beside the keys and their times alone, s
 run goes on where another has been killed.  A step that fails ends that domain's turn.
 """
 
-import concurrent.futures
 import contextlib
 import os
 import sys
 import time
 
 from ..errors import PublishTrouble, RequestTrouble, Trouble
+from ..lookup.threads import at_once
 from . import (
     check_keys, check_permissions, distribution, key_places, key_storage, published, records,
     rotation,
@@ -304,8 +304,8 @@ class Run:
     def ask(self, names):
         """Asks the DNS for names (list of str), many at a time.  Returns the SharedQuestions."""
         questions = published.SharedQuestions(self.settings, SECONDS)
-        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda name: questions.ask(name.encode()), names))
+        for _ in at_once(lambda name: questions.ask(name.encode()), names, AT_ONCE):
+            pass
         return questions
 
     def ask_until(self, names, is_enough):

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Looks up the names of hosts (PTR records), many at the same time, for the administrator."""
 
-import concurrent.futures
 import ipaddress
 import time
 
 from ..mail.address import are_labels
 from . import budget
+from .threads import at_once
 
 AT_ONCE = 32
 
@@ -25,5 +25,5 @@ def names(addresses, servers, seconds):
         found = resolver.find(reverse.encode(), "PTR", deadline).values
         return next((value.decode() for value in sorted(found) if are_labels(value)), "")
 
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(addresses, pool.map(name, addresses)))
+    found = dict(at_once(name, addresses, AT_ONCE))
+    return {address: found[address] for address in addresses}

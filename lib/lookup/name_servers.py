@@ -7,7 +7,6 @@ addresses of the servers, never for the record's own name or a parent of it that
 an underscore.  Names are text here (bytes, without the final dot).
 """
 
-import concurrent.futures
 import socket
 import time
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from .memory import Memory
 from .resolver import (
     ALIASES, PORT, UDP_PAYLOAD, ServerFailure, check_code, follow, response_of, socket_addresses,
 )
+from .threads import at_once
 
 TRIES = (1, 2, 4)       # seconds to wait for a server, again because a datagram may be lost
 MOST = 32               # addresses to ask
@@ -101,11 +101,8 @@ class Asking:
 
     def ask_each(self, servers, where):
         """Asks all of the Servers.  Returns their Answers and Onwards, in order."""
-        with concurrent.futures.ThreadPoolExecutor(MOST) as pool:
-            others = [pool.submit(self.ask, server, where) for server in servers[1:]]
-            # A thread costs as much as the question, so this one asks as well.
-            return ([self.ask(server, where) for server in servers[:1]]
-                    + [other.result() for other in others])
+        found = dict(at_once(lambda server: self.ask(server, where), servers, MOST))
+        return [found[server] for server in servers]
 
     def start(self, name):
         """Returns the Onward to the name servers of the zone above a key's name.

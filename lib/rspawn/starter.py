@@ -25,10 +25,6 @@ from .. import process
 FEWEST, MOST = 2, 4
 STACK = 128 * 1024          # bytes of a thread's stack
 
-# malloc.h: threads share one arena.  Each would get one of its own, for which glibc reserves
-# 64 MB of addresses, and softlimit -m limits these.
-M_ARENA_MAX, ONE_ARENA = -8, 1
-
 # spawn.h of Linux
 SET_DEFAULT_SIGNALS, SET_SIGNAL_MASK = 0x04, 0x08
 LARGEST = 1024              # bytes; more than any of the C library's types for this has
@@ -165,10 +161,7 @@ class Spawn:
         library.posix_spawnattr_setflags(self.attributes, SET_DEFAULT_SIGNALS | SET_SIGNAL_MASK)
         library.posix_spawnattr_setsigmask(self.attributes, self.signals(blocked))
         library.posix_spawnattr_setsigdefault(self.attributes, self.signals(default))
-        try:
-            library.mallopt(M_ARENA_MAX, ONE_ARENA)
-        except AttributeError:
-            pass    # musl has no arenas
+        process.let_threads_share_memory()
 
     def signals(self, numbers):
         """Returns a sigset_t of signals."""

@@ -4,6 +4,7 @@
 import fcntl
 import os
 import pty
+import shutil
 import subprocess
 
 import pytest
@@ -212,6 +213,20 @@ def test_on_a_terminal(host):
         line = terminal.read(4096).decode()
     assert done.returncode == 0
     assert line.startswith(f"nothing is due; the next key to be changed is {ONE}'s, on 20")
+
+
+@pytest.mark.parametrize("kilobytes", [97_656, 300_000])
+def test_many_domains_under_a_softlimit(host, kilobytes):
+    """Each thread has a stack; as many as were wanted would leave no memory to work with."""
+    make_next(host)
+    domains = [f"d{number}.example" for number in range(64)]
+    host.serve(*domains)
+    for domain in domains:
+        shutil.copytree(host.keys / ONE, host.keys / domain, symlinks=True)
+    done = host.run("rotate", "--due", "--group", GROUP,
+                    command=["/bin/sh", "-c", f'ulimit -v {kilobytes}; exec "$@"', "sh"])
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert {host.links(domain)["default"] for domain in domains} == {"s2"}
 
 
 @pytest.mark.parametrize("before", ["", "/etc/domainkeys-of-old/all:"])

@@ -4,11 +4,11 @@
 The log does not name them: a resolver asks them, and says only that it has no answer.
 """
 
-import concurrent.futures
 import time
 
 from ...lookup import budget, name_servers
 from ...lookup.memory import Memory
+from ...lookup.threads import at_once
 from .sums import Table
 
 AT_ONCE = 64            # questions; dnscache takes 200
@@ -27,11 +27,10 @@ def count(undecided, addresses, seconds):
         messages[domain] = messages.get(domain, 0) + number
     domains = list(messages)[:MOST]
     asking = name_servers.Asking(budget.resolver(addresses), time.monotonic() + seconds, Memory())
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        found = dict(zip(domains, pool.map(lambda domain: servers(asking, domain), domains)))
+    found = dict(at_once(lambda domain: servers(asking, domain), domains, AT_ONCE))
     table = Table("messages", "domains")
-    for domain, names in found.items():
-        for name in names:
+    for domain in domains:
+        for name in found[domain]:
             table.add(name, [messages[domain], 1])
     return table
 
