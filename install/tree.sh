@@ -161,8 +161,8 @@ replace() {
 install_programs() {
 	if [ -z "$dry_run" ]; then
 		make_directory "$prefix/bin"
-		for launcher in "$staging"/qmail-*; do
-			replace "$launcher" "$prefix/bin/${launcher##*/}" 755
+		for launcher in "$staging/$NATIVE.sh" "$staging"/qmail-*; do	# the one in C needs it
+			[ ! -f "$launcher" ] || replace "$launcher" "$prefix/bin/${launcher##*/}" 755
 		done
 		make_directory "$mandir"
 	fi

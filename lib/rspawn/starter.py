@@ -74,13 +74,14 @@ class Starter:
         subject: identifies the start in its result
         path: str; arguments: list of bytes; descriptors: its 0 and 1, of which 1 is 2 as
         well; they must stay open until the result is taken
-        Raises ValueError if the path has a NUL.
+        Raises ValueError if the path has a NUL.  What is raised, also for lack of memory, is
+        not in progress: next_result() would wait for it for ever.
         """
         if "\0" in path:
             raise ValueError("embedded null byte")
-        self.in_progress += 1
         if self.threads:
             self.waiting.append((subject, process.fsencode(path), arguments, descriptors))
+            self.in_progress += 1
             return
         message, report = descriptors
         try:
@@ -93,6 +94,7 @@ class Starter:
             self.results.put((subject, process_id, 0))
         except OSError as trouble:
             self.results.put((subject, None, trouble.errno))
+        self.in_progress += 1
 
     def release(self):
         """Hands what start() was asked for to the threads.

@@ -69,6 +69,22 @@ def test_no_native(host):
         assert works(host)
 
 
+@needs_compiler
+def test_an_upgrade_that_ends_early(host):
+    """The launcher in C is not there before the one in sh, which it executes; 0.1 had none."""
+    packages()
+    host.install(*VERIFY)
+    launcher = host.prefix / "bin" / "qmail-dk-verify"
+    launcher.with_name("qmail-dk-verify.sh").rename(launcher)
+    tools = host.directory / "tools"
+    tools.mkdir()
+    (tools / "mv").write_text("#!/bin/sh\nfor to; do :; done\n"
+                              f"[ $to != {launcher}.sh ] || exit 1\nexec /bin/mv \"$@\"\n")
+    (tools / "mv").chmod(0o755)
+    host.environment["PATH"] = f"{tools}:{host.environment['PATH']}"
+    assert host.run().returncode == 1 and works(host)
+
+
 # What a compiler does -> what install.sh says.
 BAD_COMPILERS = {
     "fails": ("echo 'no stdio.h' >&2; exit 1", "no stdio.h"),

@@ -115,3 +115,15 @@ def test_any_error_of_a_thread_is_a_result(monkeypatch):
 def test_without_ctypes_there_are_no_threads(monkeypatch):
     monkeypatch.setitem(sys.modules, "lib.c_library", None)
     assert starter.Starter({}, [], [], None).threads == 0
+
+
+def test_what_could_not_be_asked_for_is_not_waited_for(made, monkeypatch):
+    found, _ = made
+
+    def no_memory(*arguments, **options):
+        raise MemoryError
+    monkeypatch.setattr(starter.process, "fsencode", no_memory)
+    monkeypatch.setattr(os, "posix_spawn", no_memory)
+    with pytest.raises(MemoryError):
+        found.start("it", "/bin/true", [b"true"], (0, 1))
+    assert not found.in_progress
