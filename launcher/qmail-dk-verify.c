@@ -282,10 +282,10 @@ int main(int argc, char **argv) {
 	int mode = fcntl(1, F_GETFL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	if (argc != 1 || mode == -1 || (mode & O_ACCMODE) != O_RDONLY || fstat(2, &st)
-		|| S_ISSOCK(st.st_mode)
+	if (argc != 1 || fcntl(0, F_GETFD) == -1 || mode == -1 || (mode & O_ACCMODE) != O_RDONLY
+		|| fstat(2, &st) || S_ISSOCK(st.st_mode)
 		|| (passes && *passes && (!is_made_of(passes, "01234567") || passes[1]))) {
-		execv(LAUNCHER, argv);		/* this is not surely a queue program with a log */
+		execv(LAUNCHER, argv);	/* not surely a queue program with a message and a log */
 		_exit(71);
 	}
 	setting(value, "DKQUEUE", "dkqueue", "bin/qmail-queue", PATH);
