@@ -101,6 +101,8 @@ def fuzz_all(loaded, targets, jobs, options, cases):
                 output = tempfile.TemporaryFile()
                 running[start(loaded, target, options, cases, scratch, output)] = target, output
             child, status, usage = os.wait4(-1, 0)
+            if child not in running:    # an orphan of a target's; process 1 of a container gets it
+                continue
             target, output = running.pop(child)
             with output:
                 output.seek(0)
