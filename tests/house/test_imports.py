@@ -68,6 +68,9 @@ def test_unsigned(tmp_path):
     assert handed_on == MESSAGE
     assert "lib.signing.outbound" in modules
     assert not slow(modules)
+    bare = subprocess.run([sys.executable, "-IS", "-X", "importtime", "-c", "pass"],
+                          stderr=subprocess.PIPE).stderr.decode()
+    assert not (modules - named(bare)) & {"io", "abc", "codecs"}    # some Pythons start with them
     assert not modules & {"ctypes", "lib.crypto", "lib.crypto.openssl", "lib.signing.dkim",
                           "_hashlib", "syslog", "lib.mail.author", "lib.signing.clients",
                           "lib.signing.forwarded", "_socket"}
