@@ -6,21 +6,23 @@ once it signs here.  Until then the others sign with the old key.  A file beside
 links, key_places.UNSYNCED, is there from before a change until all hosts have it:
 a later run goes on, and the record of no key is withdrawn before.
 
-The program runs without the directory's lock, since it may take minutes.  So a run may
-have copied a directory that another changes meanwhile: each change leaves another text
-in the file, and the file goes only with the text that was there before the program ran.
+The program runs without the directory's lock, since it may take minutes.  So another
+command may change the directory meanwhile, and run the program as well: then the older one
+may undo on the other hosts what the newer one did.  Each change leaves another text in the
+file, and the file goes only with the text that was there before the program ran.
 """
 
 import contextlib
 import os
 
-from ..errors import SettingTrouble, Trouble
+from ..errors import RequestTrouble, SettingTrouble, Trouble
 from . import key_storage, rotation
 from .key_places import UNSYNCED
 from .key_storage import is_there
 from .publishing import command
 
 LONGEST = 600       # seconds that a program may take, for one domain
+ATTEMPTS = 2        # to bring a directory that others change meanwhile
 
 
 class Distribution:
@@ -59,22 +61,29 @@ class Distribution:
     def settle(self, place):
         """Brings a noted change to the other hosts.  Raises Trouble: then it stays noted.
 
-        So it does if another change is noted meanwhile: who made it calls this next.
         The others sign with a former key until now, so its time begins anew.
         """
         if not is_unsettled(place):
             return
         with contextlib.suppress(FileNotFoundError):
-            with key_storage.lock(place.directory):     # no change is half made
-                before = note(place)
-            self.bring(place)
-            with key_storage.lock(place.directory):
-                if note(place) != before:
-                    return
-                if self.arguments:
-                    for suffix in rotation.leaving(place):
-                        rotation.touch(place.path + suffix)
-                os.unlink(place.path + UNSYNCED)
+            for _ in range(ATTEMPTS):
+                with key_storage.lock(place.directory):     # no change is half made
+                    before = note(place)
+                self.bring(place)
+                with key_storage.lock(place.directory):
+                    if note(place) == before:
+                        self.end(place)
+                        return
+                    self.announce(place)
+            raise RequestTrouble(f"other commands change {place.directory} while DKSYNC brings it "
+                                 "to the other hosts; qmail-dk rotate --due does it again")
+
+    def end(self, place):
+        """Takes the note of a Place away, all of whose links the other hosts have."""
+        if self.arguments:
+            for suffix in rotation.leaving(place):
+                rotation.touch(place.path + suffix)
+        os.unlink(place.path + UNSYNCED)
 
     def activate(self, place, key):
         """Makes a next key sign, on all hosts.  Returns its SigningKey.
@@ -83,16 +92,24 @@ class Distribution:
         signs everywhere; the caller calls settle() next.
         """
         self.bring(place)
-        return rotation.activate(place, key, self.announce)
+        try:
+            return rotation.activate(place, key, self.announce)
+        except RequestTrouble:      # changed meanwhile, and that may be undone on other hosts
+            with contextlib.suppress(FileNotFoundError):
+                self.announce(place)
+            raise
 
 
 def note(place):
     """Returns the text of a Place's note of changes that other hosts lack, bytes.
 
-    Raises FileNotFoundError if all have been brought there, OSError.
+    It is None if all have been brought there.  Raises OSError.
     """
-    with open(place.path + UNSYNCED, "rb") as file:
-        return file.read()
+    try:
+        with open(place.path + UNSYNCED, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def is_unsettled(place):

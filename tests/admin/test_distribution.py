@@ -139,39 +139,57 @@ def test_removed_everywhere(host):
                 if (directory / ONE).exists()]
 
 
-# Commands by hand while rotate --due waits for the program, which has already copied the
-# directory: the links on the three hosts then, and after a run that reaches all.
-MEANWHILE = {
-    "remove": ([None, "s1", "s1"], [None] * 3),
-    "rotate --activate --force": (["s2", "s1", "s1"], ["s2"] * 3),
-}
+# Commands by hand while rotate --due waits for the program, and the links on the hosts after.
+MEANWHILE = {"remove": None, "rotate --activate --force": "s2"}
+
+# The program has the list of what it will bring, as rsync, when that command runs.
+AT_WORK = """import shutil, subprocess
+if not os.path.exists(root + "/at-work"):
+    shutil.copytree(directory, root + "/at-work/" + os.path.basename(directory), symlinks=True)
+    directory = root + "/at-work/" + os.path.basename(directory)
+    done = subprocess.run({command}, env={environment})
+    if done.returncode != {code}:
+        sys.exit("not as expected")
+for host in"""
 
 
+@pytest.mark.parametrize("its_own", ["works", "fails"])
 @pytest.mark.parametrize("command", MEANWHILE)
-def test_changed_while_the_program_runs(host, command):
-    """The program can't run twice: what that command did is still noted, and is brought later."""
-    then, later = MEANWHILE[command]
+def test_changed_while_the_program_runs(host, command, its_own):
+    """What that command did gets to the other hosts, whether its own call of the program fails,
+    as where it can't run twice, or is overtaken by the one that began before."""
     (host.keys / ONE / "default.unsynced").touch()      # as a kill leaves it
     verb, *options = command.split()
-    environment = {**host.environment, "DKSYNC": "run:/bin/false"}
-    if verb == "rotate":        # the program is called before the change, too
+    environment = dict(host.environment)
+    if verb == "rotate":
         make_next(host)
-        environment["DKSYNC"] = f"run:{host.directory / 'once'}"
+    if its_own == "fails":      # but before rotate changes anything, it is called, too
         once = host.directory / "once"
-        once.write_text(f"#!/bin/sh\n[ ! -e {once}.done ] && : >{once}.done\n")
+        once.write_text(f"#!/bin/sh\n[ {verb} = rotate -a ! -e {once}.done ] && : >{once}.done\n")
         once.chmod(0o755)
+        environment["DKSYNC"] = f"run:{once}"
     program = host.directory / "sync"
-    program.write_text(program.read_text() + f"""
-import subprocess
-if not os.path.exists(root + "/at-work"):
-    open(root + "/at-work", "w")
-    done = subprocess.run({[str(host.command), verb, ONE, *options]}, env={environment})
-    sys.exit(done.returncode != 111)
-""")
+    program.write_text(program.read_text().replace("for host in", AT_WORK.format(
+        command=[str(host.command), verb, ONE, *options], environment=environment,
+        code=111 if its_own == "fails" else 0), 1))
     host.due()
-    assert signing_with(host) == then
+    assert signing_with(host) == [MEANWHILE[command]] * 3
+    assert not (host.keys / ONE / "default.unsynced").exists()
+
+
+def test_activated_twice_at_once(host):
+    """By hand, while rotate --due brings the next key to the other hosts: the older call undoes
+    there what the newer one did, until the next run."""
+    make_next(host)
+    program = host.directory / "sync"
+    program.write_text(program.read_text().replace("for host in", AT_WORK.format(
+        command=[str(host.command), "rotate", ONE, "--activate", "--force"],
+        environment=host.environment, code=0), 1))
+    (line,) = host.due(code=1)
+    assert line.startswith(f"FAIL {ONE}: ") and "another qmail-dk made it sign" in line
+    assert signing_with(host) == ["s2", "s1", "s1"]
     host.due()
-    assert signing_with(host) == later
+    assert signing_with(host) == ["s2"] * 3
 
 
 NOT_RUN = {
