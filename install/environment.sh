@@ -4,6 +4,9 @@
 #
 # These set checkout and environment, and define step and fail, as install.sh does.
 
+# The names that an interpreter may have beside python3.
+PYTHONS="python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9"
+
 is_new_enough() {
 	"$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1
 }
@@ -13,7 +16,8 @@ find_python() {
 	if [ -n "${PYTHON:-}" ]; then
 		set -- "$PYTHON"
 	else
-		set -- python3 python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9
+		# shellcheck disable=SC2086		# several words
+		set -- python3 $PYTHONS
 	fi
 	too_old=
 	for python; do

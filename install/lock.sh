@@ -24,6 +24,7 @@ except BlockingIOError:
 # Runs a command while no other install.sh works under the prefix or on the qmail.  It runs
 # in this shell, which exits if it fails.
 alone() {
+	find_locking_python		# before anything is made
 	claim_prefix
 	if [ -n "$dry_run" ]; then
 		"$@"
@@ -58,13 +59,22 @@ alone_in() {
 	} 5<"$1"
 }
 
+# Sets locking_python to an interpreter that can lock; uninstall goes on without one.
+find_locking_python() {
+	for locking_python in "$asked_python" "$(recorded python)" python3 /usr/bin/python3 $PYTHONS; do
+		command -v "${locking_python:-none}" >/dev/null || continue
+		! "$locking_python" -IS -c 'import fcntl' >/dev/null 2>&1 || return 0
+	done
+	locking_python=
+	[ "$verb" = uninstall ] ||
+		fail "no Python that works was found; remedy: install one that all users can run" \
+			"(Debian and Ubuntu: apt-get install python3-venv), or name it with --python"
+}
+
 # Waits for the lock on a descriptor: DESCRIPTOR PLACE
 lock() {
-	for by in "$asked_python" "$(recorded python)" python3 /usr/bin/python3; do
-		command -v "${by:-none}" >/dev/null || continue
-		! "$by" -IS -c "$LOCK" "$@" || return 0
-	done
-	[ "$verb" = uninstall ] || fail "$2 can't be locked against another install.sh by ${asked_python:-python3}"
+	[ -z "$locking_python" ] || ! "$locking_python" -IS -c "$LOCK" "$@" || return 0
+	[ "$verb" = uninstall ] || fail "$2 can't be locked against another install.sh by $locking_python"
 	# uninstall must work even if Python is what is broken.
 	warn "no Python locks $2: make sure that no other install.sh runs meanwhile"
 }

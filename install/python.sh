@@ -11,8 +11,8 @@ find_interpreter() {
 	if [ -n "$asked_python" ]; then
 		set -- "$asked_python"
 	else
-		set -- "$(recorded python)" python3 /usr/bin/python3 python3.15 python3.14 python3.13 \
-			python3.12 python3.11 python3.10 python3.9
+		# shellcheck disable=SC2086		# several words
+		set -- "$(recorded python)" python3 /usr/bin/python3 $PYTHONS
 		[ -z "$system_packages" ] || set -- /usr/bin/python3
 	fi
 	unfit=
@@ -122,7 +122,8 @@ make_private_environment() {
 			-r "$checkout/$lock" 2>&1) || {
 			printf '%s\n' "$said" >&2
 			fail "the packages can't be installed, see above; remedy: make sure" \
-				"that this machine reaches the package index; or --system-packages; or" \
+				"that this machine reaches the package index (by a proxy: export" \
+				"https_proxy); or --system-packages; or" \
 				"--sign, since signing needs no packages"
 		}
 	done

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""install.sh where all tools are busybox's, under each shell that such a host may have."""
+"""install.sh on a small host: all tools are busybox's, under each shell that it may have."""
 
 import pathlib
 import shutil
@@ -65,3 +65,11 @@ def test_without_an_argument(small_host):
     assert (done.returncode, done.stderr) == (1, "")
     assert f"installed: no, there is nothing in {small_host.prefix}" in " ".join(
         done.stdout.split())
+
+
+def test_no_python(small_host):
+    edit(small_host.checkout / "install" / "lock.sh", " /usr/bin/python3 ", " ")
+    (small_host.directory / "applets" / "python3").unlink()
+    said = small_host.refused("--sign")
+    assert "no Python that works was found; remedy: " in said and "python3-venv" in said
+    assert not small_host.prefix.exists()
