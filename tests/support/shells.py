@@ -17,7 +17,8 @@ OVER_SH = ["unshare", "--mount", "sh", "-c",
            'mount --bind "$1" "$(readlink -f /bin/sh)" && shift && exec "$@"', "sh"]
 
 SCRIPTS = sorted(
-    path for directory in (".", ".ci", "demo", "install", "launcher", "service", "tests")
+    path for directory in (".", ".ci", "demo", "findings", "install", "launcher", "lib",
+                           "service", "tests")
     for path in (rspawn.CHECKOUT / directory).glob("*" if directory == "." else "**/*")
     if path.is_file() and (path.suffix == ".sh" or path.read_bytes().startswith(b"#!/bin/sh")))
 
