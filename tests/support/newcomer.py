@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ TOOLS = ("sh", "dirname", "cat", "rm", "env")
 INCOMPLETE_PYTHON = f"""#!/bin/sh
 case $* in
 *ensurepip* | *"-m pip"*) exit 1 ;;
-*) exec {sys.executable} "$@" ;;
+*) exec {shlex.quote(sys.executable)} "$@" ;;
 esac
 """
 
