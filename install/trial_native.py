@@ -41,7 +41,8 @@ def main():
     expected.write_bytes(EXPECTED)
     queue.write_text(QUEUE.format(expected=expected))
     queue.chmod(0o755)
-    place = tempfile.mkdtemp(prefix="qmail-dk-")        # since a socket's path must be short
+    # Not in TMPDIR, which may be closed to others (pam_tmpdir): a socket's path must be short.
+    place = tempfile.mkdtemp(prefix="qmail-dk-", dir="/tmp")
     try:
         os.chmod(place, 0o755)
         path = place + "/verify.sock"

@@ -59,6 +59,16 @@ def test_compiled(host):
 
 
 @needs_compiler
+def test_a_directory_of_its_own_for_temporary_files(host):
+    """Root's TMPDIR may be closed to the users who verify, or its path too long for a socket."""
+    packages()
+    place = host.directory / ("d" * 100)
+    place.mkdir(0o700)
+    host.environment["TMPDIR"] = str(place)
+    assert "serves instead" not in host.install(*VERIFY) and starts_with(host) == ELF
+
+
+@needs_compiler
 def test_no_native(host):
     """It is remembered, until --native."""
     packages()
