@@ -37,10 +37,11 @@ def find(name):
     return shutil.which(name, path=path())
 
 
-def run(arguments, directory="/", inherited=(), seconds=None):
+def run(arguments, directory="/", inherited=(), seconds=None, umask=-1):
     """Runs a program in a directory.  Returns "" if it exits 0, else what went wrong, str.
 
     inherited: descriptors that stay open in it; seconds: that it may take, None for LONGEST
+    umask: of the program, -1 for ours
     Raises OSError if it can't be started.
     """
     limit = LONGEST if seconds is None else seconds
@@ -48,7 +49,8 @@ def run(arguments, directory="/", inherited=(), seconds=None):
     with tempfile.TemporaryFile() as written:
         process = subprocess.Popen(
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=written,
-            cwd=directory, env=environment(), pass_fds=inherited, start_new_session=True)
+            cwd=directory, env=environment(), pass_fds=inherited, start_new_session=True,
+            umask=umask)
         try:
             code = process.wait(limit)
         except subprocess.TimeoutExpired:

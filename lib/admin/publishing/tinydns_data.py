@@ -12,6 +12,7 @@ from .tinydns_lines import Conflict, with_records, without_records
 
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 COMPILED = "data.cdb"
+UMASK = 0o022           # of make: tinydns, another user, must be able to read COMPILED
 A_SECOND = 10**9        # nanoseconds
 
 
@@ -50,7 +51,7 @@ class TinydnsData:
                 while not self.is_replaced(target, directory, edited, entries):
                     pass
                 # make keeps the lock if this process is killed.
-                failed = command.run(builder, self.directory, [directory])
+                failed = command.run(builder, self.directory, [directory], umask=UMASK)
         except Conflict as conflict:
             raise PublishTrouble(f"{self.path}: {conflict}") from conflict
         except RequestTrouble as trouble:

@@ -91,6 +91,17 @@ def test_mode(root, mode):
     assert stat.S_IMODE(root.data.stat().st_mode) == mode
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o777])
+def test_tinydns_can_read_what_is_compiled(root, umask):
+    """Under cron, too, whose umask may be that of a hardened root."""
+    before = os.umask(umask)
+    try:
+        root.publisher.add([RECORD])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((root.directory / "data.cdb").stat().st_mode) == 0o644
+
+
 @pytest.mark.root
 def test_owner_and_attributes(root):
     os.chown(root.data, 12345, 54321)
