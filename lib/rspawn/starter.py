@@ -24,6 +24,7 @@ from .. import process
 # for a processor.
 FEWEST, MOST = 2, 4
 STACK = 128 * 1024          # bytes of a thread's stack
+LONGEST_START = 10          # seconds in which a thread says that it runs
 
 # spawn.h of Linux
 SET_DEFAULT_SIGNALS, SET_SIGNAL_MASK = 0x04, 0x08
@@ -60,10 +61,14 @@ class Starter:
             spawn = Spawn(self.environment, self.blocked, self.default)
             _thread.stack_size(STACK)
             while started < max(FEWEST, min(os.cpu_count() or 1, MOST)):
-                _thread.start_new_thread(self.work, (spawn,))
+                running = _queue.SimpleQueue()
+                _thread.start_new_thread(self.work, (spawn, running))
+                running.get(timeout=LONGEST_START)
                 started += 1
-        except (ImportError, OSError, AttributeError, RuntimeError, MemoryError):
-            pass    # no _ctypes, or the number of processes is limited
+        except (ImportError, OSError, AttributeError, RuntimeError, MemoryError, _queue.Empty):
+            # No _ctypes, or processes are limited, or memory: then a thread of a Python without
+            # a global lock ends before it runs any of our code, and nobody is told.
+            pass
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return started
@@ -106,9 +111,13 @@ class Starter:
             self.orders.put(order)
         self.waiting.clear()
 
-    def work(self, spawn):
-        """Starts programs, one after the other.  A thread.  spawn: Spawn"""
+    def work(self, spawn, running):
+        """Starts programs, one after the other.  A thread.
+
+        spawn: Spawn; running: SimpleQueue that is told when all is there that it needs
+        """
         actions = spawn.file_actions()
+        running.put(None)
         while True:
             subject, path, arguments, descriptors = self.orders.get()
             try:

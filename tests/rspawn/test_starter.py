@@ -45,6 +45,21 @@ def output(found, path, arguments):
     return error or (text, os.waitpid(process_id, 0)[1])
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning",
+                            "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("dies", ["before our code", "in our code"])
+def test_threads_that_die_at_their_start_are_not_counted_on(monkeypatch, dies):
+    """For lack of memory, which Python tells nobody, or only descriptor 2."""
+    if dies == "before our code":
+        monkeypatch.setattr(starter._thread, "start_new_thread", lambda function, arguments: 1)
+    else:
+        monkeypatch.setattr(starter.Spawn, "file_actions", lambda self: bytes(1 << 62))
+    monkeypatch.setattr(starter, "LONGEST_START", 0.1)
+    found = starter.Starter({}, [], [], lambda: None)
+    assert not found.threads
+    assert output(found, "/bin/sh", [b"sh", b"-c", b"cat"]) == (b"input\n", 0)
+
+
 def test_starts_a_program(made):
     found, failed = made
     text, status = output(found, "/bin/sh", [b"sh", b"-c", SAYS, b"qmail-remote", b"a", b"\xfe"])
