@@ -360,8 +360,9 @@ print(*os.listdir("/proc/self/fd"), file=open({str(seen)!r}, "w"))
     host.native = (native.PATIENT,)
     host.environment.update(DNSCACHEIP=dns.address, DKSERVER=server.path, DKQUEUE=str(script))
     assert host.smtpd(GOOD, reason=False).code == 0
-    # Two are of the program that looks.
-    assert set(seen.read_text().split()) <= {"0", "1", "2", "3", "4"}
+    # Two are of the program that looks; others the test has from who runs it.
+    inherited = subprocess.run(["ls", "/proc/self/fd"], close_fds=False, stdout=subprocess.PIPE)
+    assert set(seen.read_text().split()) <= {"4", *inherited.stdout.decode().split()}
 
 
 def test_a_large_sender(quick):
