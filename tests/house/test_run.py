@@ -22,7 +22,7 @@ case $* in "install -y"*) exit "$CODE" ;; esac
 @pytest.fixture
 def copy(tmp_path):
     """Of an ordinary user."""
-    copy = newcomer.Copy(tmp_path, PARTS)
+    copy = newcomer.Copy(tmp_path, PARTS, "the checkout")
     copy.add_program("id", "#!/bin/sh\necho 1000\n")
     return copy
 
@@ -84,3 +84,11 @@ def test_packages_of_the_distribution(copy, code):
     for name in "yash", "opendmarc":
         assert f"tests/run: apt-get knows no way to install {name}; " in result.stderr
     assert ("tests/run: apt-get could not install them" in result.stderr) == bool(code)
+
+
+@pytest.mark.parametrize("name", ["admin's", 'the "new" one', "1:2", "a\\b"])
+def test_a_name_that_the_tests_cannot_quote(tmp_path, name):
+    result = run(newcomer.Copy(tmp_path, PARTS, name))
+    assert result.returncode == 1 and not (tmp_path / name / ".venv").exists()
+    assert result.stderr.startswith("tests/run: no quote, colon or backslash may be in the name ")
+    assert "remedy: " in result.stderr and result.stderr.count("\n") == 1

@@ -29,11 +29,11 @@ UNREACHABLE = "http://127.0.0.1:9/simple"
 class Copy:
     """A copy of the checkout's parts (paths), and a machine with TOOLS and what a test adds.
 
-    It lies in a directory that a shell could take for several words, or for a quoted one.
+    name: of its directory, by default one with a blank and a quote
     """
 
-    def __init__(self, directory, parts):
-        self.directory = directory / "the admin's checkout"
+    def __init__(self, directory, parts, name="the admin's checkout"):
+        self.directory = directory / name
         for part in parts:
             source = CHECKOUT / part
             (self.directory / part).parent.mkdir(parents=True, exist_ok=True)
