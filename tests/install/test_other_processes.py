@@ -14,6 +14,7 @@ from tests.support import resident, rspawn
 from tests.support.install_driver import (      # noqa: F401
     SIGNED, STRANGER, UNSIGNED, DeliveriesAllTheWhile, directory, host, manifest, packages,
 )
+from tests.support.namespaces import needs_mounts
 
 
 @pytest.mark.parametrize("locked", ["prefix", "qmail"])
@@ -215,11 +216,9 @@ $PROGRAM 10' | cut -c "1-$width"
 
 
 @pytest.mark.root
-@pytest.mark.skipif(not shutil.which("unshare"), reason="needs Linux")
+@needs_mounts
 def test_without_proc(host):
     """ps says it, whatever root's environment has made of its display."""
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
-        pytest.skip("unshare is not allowed here, as in a chroot")
     host.install()
     running = pathlib.Path(host.recorded("release"))
     tools = host.directory / "tools"

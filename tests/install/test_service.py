@@ -12,6 +12,7 @@ from tests.support import resident, verifying
 from tests.support.install_driver import (      # noqa: F401
     SERVER, directory, host, manifest, packages,
 )
+from tests.support.namespaces import needs_mounts
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/exe"), reason="needs /proc")
 
@@ -189,7 +190,7 @@ $INSTALL uninstall $WHERE >/dev/null
 
 
 @pytest.mark.root
-@pytest.mark.skipif(not shutil.which("unshare"), reason="needs Linux")
+@needs_mounts
 def test_supervised_as_in_life_with_qmail(host):
     """Where the run script leaves it to rc; what is said of the service is what comes of it."""
     packages()
@@ -218,7 +219,7 @@ $INSTALL $WHERE --dry-run --service none | grep -c 'Start the service' || :
 
 
 @pytest.mark.root
-@pytest.mark.skipif(not shutil.which("unshare"), reason="needs Linux")
+@needs_mounts
 def test_a_supervisor_that_an_old_version_has_not_found(host):
     """None that was told is kept; version 0.1 did not know Life with qmail, and found none."""
     packages()
@@ -229,7 +230,7 @@ def test_a_supervisor_that_an_old_version_has_not_found(host):
 
 
 @pytest.mark.root
-@pytest.mark.skipif(not shutil.which("unshare"), reason="needs Linux")
+@needs_mounts
 def test_systemd(host):
     packages()
     tools = host.directory / "tools"
@@ -256,7 +257,7 @@ def test_systemd(host):
 
 
 @pytest.mark.root
-@pytest.mark.skipif(not shutil.which("unshare"), reason="needs Linux")
+@needs_mounts
 @pytest.mark.skipif(not shutil.which("useradd"), reason="needs useradd")
 def test_user(host):
     """A user is made for it, and goes with it; another's of that name stays."""

@@ -142,7 +142,7 @@ def copy_checkout(directory):
 
 
 # The last commit before lib/ had wings.
-FLAT = "02c3e4f56da8d9e7eec0668b4916d95f56b8aa8b"
+FLAT = "8e1f07334756e4161737b9ae716efc041d7a58e1"
 
 
 def earlier_checkout(directory):

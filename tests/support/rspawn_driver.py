@@ -10,12 +10,12 @@ import os
 import pathlib
 import pwd
 import select
-import shutil
 import signal
 import subprocess
 import time
 
 from tests.support import rspawn, signing
+from tests.support.namespaces import can_mount
 
 PROGRAM = rspawn.CHECKOUT / "lib" / "qmail_rspawn.py"
 QMAIL = "/var/qmail"
@@ -43,8 +43,7 @@ esac
 
 def original():
     """Returns the path of the original qmail-rspawn, or None if it can't be driven."""
-    if os.getuid() or not shutil.which("unshare") or subprocess.run(
-            ["unshare", "--mount", "true"], capture_output=True).returncode:
+    if os.getuid() or not can_mount():
         return None
     for name in ("qmail-rspawn.orig", "qmail-rspawn"):
         if os.access(f"{QMAIL}/bin/{name}", os.X_OK):
