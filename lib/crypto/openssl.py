@@ -257,9 +257,7 @@ def key_from_pem(pem):
     pointer = libcrypto.PEM_read_bio_PrivateKey(bio, None, None, b"")
     libcrypto.BIO_free(bio)
     if not pointer:
-        fault = configuration_fault()
-        if fault:
-            raise CryptoTrouble(fault)
+        check_configuration()
         if ED25519_IN_PEM in pem and not has_ed25519():
             raise KeyTrouble(f"{NO_ED25519}; remedy: sign with an RSA key alone")
         raise KeyTrouble("not a private key that OpenSSL can read (damaged or encrypted?)")
@@ -281,6 +279,13 @@ def configuration_fault():
     return ("OpenSSL can't read a key that is known to be good: its configuration is wrong, or a "
             f"provider's file missing: {place}; remedy: correct it until openssl genpkey "
             "-algorithm RSA makes a key")
+
+
+def check_configuration():
+    """Raises CryptoTrouble if OpenSSL can't read even GOOD_KEY."""
+    fault = configuration_fault()
+    if fault:
+        raise CryptoTrouble(fault)
 
 
 def refusal(text):
@@ -312,9 +317,7 @@ def key_from_seed(seed):
     """Returns the Key of the 32 bytes of an Ed25519 seed.  Raises KeyTrouble, CryptoTrouble."""
     pointer = libcrypto.EVP_PKEY_new_raw_private_key(nid_ed25519(), None, seed, len(seed))
     if not pointer:
-        fault = configuration_fault()
-        if fault:
-            raise CryptoTrouble(fault)
+        check_configuration()
         raise KeyTrouble(f"{NO_ED25519}; remedy: sign with an RSA key alone")
     return Key(pointer)
 

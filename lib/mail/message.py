@@ -56,10 +56,14 @@ class Fields:
             return Fields(self.names[index], self.texts[index])
         return self.names[index], self.texts[index]
 
-    def parts(self):
-        """Yields (index of its first field, Fields) for each part of AT_ONCE fields or fewer."""
-        for start in range(0, len(self.names), AT_ONCE):
-            yield start, self[start:start + AT_ONCE]
+
+def in_parts(fields):
+    """Yields (index of its first field, part) for each part of AT_ONCE fields or fewer.
+
+    fields: Fields, or a list, as each part then is
+    """
+    for start in range(0, len(fields), AT_ONCE):
+        yield start, fields[start:start + AT_ONCE]
 
 
 class Header:

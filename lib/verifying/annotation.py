@@ -74,6 +74,6 @@ def kept_of_long_header(source, authserv_id):
 
 def kept_fields(fields, removed):
     """Yields all fields but those at the indexes removed, in chunks.  fields: message.Fields"""
-    for start, part in fields.parts():
+    for start, part in message.in_parts(fields):
         yield b"".join([field for index, field in enumerate(part.texts, start)
                         if index not in removed])

@@ -5,7 +5,7 @@ from itertools import compress, groupby, islice
 
 from ..mail import address, tag_values
 from ..mail.canonicalization import DOMAINKEYS_FIELDS
-from ..mail.message import AT_ONCE
+from ..mail.message import in_parts
 from ..mail.signature_field import LONGEST_FIELD
 from .refusals import BadKey, MalformedField, NoAuthor, Refused, RevokedKey
 from .signature import Verification, with_line_end
@@ -91,9 +91,8 @@ class DomainKeysVerification(Verification):
         self.candidates = Hashes()
         for fields in self.orders():
             hashed = self.hashes["sha1"]()
-            for start in range(0, len(fields), AT_ONCE):
-                piece = b"".join(fields[start:start + AT_ONCE])
-                hashed.update(canonical(with_line_end(piece)))
+            for _, part in in_parts(fields):
+                hashed.update(canonical(with_line_end(b"".join(part))))
             self.candidates.append(hashed)
         return "domainkeys " + self.canonicalization, self.candidates, None
 

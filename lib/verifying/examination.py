@@ -4,7 +4,7 @@
 It uses no clock, environment or socket; the caller supplies the time and the DNS.
 """
 
-from ..mail import authentication_results
+from ..mail import authentication_results, message
 from . import results
 from .letters import STATUS_WORDS
 
@@ -151,7 +151,7 @@ def fields_to_remove(header, authserv_id):
     authserv_id: bytes.  RFC 8601 section 5.
     """
     found = set()
-    for start, part in header.fields.parts():
+    for start, part in message.in_parts(header.fields):
         # Most parts have none of our names, and no line that is no field.
         if b"" in part.names or authentication_results.has_name(b"".join(part.texts)):
             found.update(index for index, (name, field) in enumerate(part, start)
