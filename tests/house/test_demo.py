@@ -12,6 +12,7 @@ import time
 import pytest
 
 from tests.support import newcomer, shells
+from tests.support.checkout import CHECKOUT
 
 PARTS = ("install.sh", "install/environment.sh", "requirements.txt", "qmail_remote_dk.py",
          "qmail_qfilter_verify.py", "demo", "launcher", "lib")
@@ -286,4 +287,4 @@ def test_an_environment_of_another_user(copy):
 
 def test_shellcheck():
     shellcheck = shutil.which("shellcheck") or pytest.skip("needs shellcheck")
-    subprocess.run([shellcheck, "-x", *shells.SCRIPTS], cwd=newcomer.CHECKOUT, check=True)
+    subprocess.run([shellcheck, "-x", *shells.SCRIPTS], cwd=CHECKOUT, check=True)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Reads the manual's pages and the texts of doc/."""
 
-import pathlib
+from tests.support.checkout import CHECKOUT
 
-CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGES = sorted((CHECKOUT / "man").glob("*.[1-8]"))
 TEXTS = sorted((CHECKOUT / "doc").iterdir())
 

@@ -13,6 +13,7 @@ import threading
 import pytest
 
 from tests.support import rspawn, signing
+from tests.support.checkout import copy_parts
 
 PARTS = ("install.sh", "install", "launcher", "lib", "man", "service", "qmail_remote_dk.py",
          "qmail_qfilter_verify.py", "requirements.txt", "requirements.lock",
@@ -132,13 +133,7 @@ def started_with(script):
 def copy_checkout(directory):
     """Copies the parts of the checkout that install.sh needs, so that a test can change them."""
     directory.mkdir()
-    for part in PARTS:
-        source = rspawn.CHECKOUT / part
-        if source.is_dir():
-            shutil.copytree(source, directory / part,
-                            ignore=shutil.ignore_patterns("__pycache__"))
-        elif source.exists():
-            shutil.copy(source, directory / part)
+    copy_parts(PARTS, directory)
 
 
 # The last commit before lib/ had wings.

@@ -2,7 +2,6 @@
 """The checkout of a newcomer, on a machine that has only a few tools."""
 
 import os
-import pathlib
 import shlex
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ import sys
 
 import pytest
 
-CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
+from tests.support.checkout import copy_parts
 
 # All that the demonstration and tests/run need of a machine besides Python.
 TOOLS = ("sh", "dirname", "cat", "rm", "env")
@@ -34,14 +33,7 @@ class Copy:
 
     def __init__(self, directory, parts, name="the admin's checkout"):
         self.directory = directory / name
-        for part in parts:
-            source = CHECKOUT / part
-            (self.directory / part).parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, self.directory / part,
-                                ignore=shutil.ignore_patterns("__pycache__"))
-            elif source.exists():
-                shutil.copy(source, self.directory / part)
+        copy_parts(parts, self.directory)
         self.temporary = directory / "tmp"
         self.temporary.mkdir()
         self.bin = directory / "bin"

@@ -15,7 +15,8 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
+from tests.support.checkout import CHECKOUT
+
 LAUNCHER = CHECKOUT / "launcher" / "qmail-remote"
 SCRIPT = CHECKOUT / "qmail_remote_dk.py"
 
