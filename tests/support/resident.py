@@ -99,10 +99,11 @@ def children(process):
         return {int(number) for number in file.read().split()}
 
 
-def until_true(condition):
+def until_true(condition, explain=lambda: ""):
+    """Waits until condition() is true.  explain: returns text for a failure."""
     end = time.monotonic() + LONGEST_WAIT
     while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
+        assert time.monotonic() < end, f"it did not come to pass\n{explain()}"
         time.sleep(0.02)
 
 

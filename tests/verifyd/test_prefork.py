@@ -128,6 +128,21 @@ class Running(resident.Place):
     def workers(self):
         return resident.children(self.process.pid)
 
+    def wait_for_a_new_worker(self, before):
+        """Waits until one of two workers is replaced.  Returns the two.
+
+        A worker that has exited is listed until its parent collects it, so two lists differ.
+        """
+        now = set()
+
+        def is_replaced():
+            nonlocal now
+            now = self.workers()
+            return len(now) == 2 and len(now & before) == 1
+
+        resident.until_true(is_replaced, lambda: f"{before} became {now}\n{self.log()}")
+        return now
+
 
 TOO_LONG = "was killed by signal 14"
 
@@ -148,8 +163,7 @@ def test_only_its_worker_goes(word):
         before = running.workers()
         assert running.say(word) == b""
         resident.until_true(lambda: FATAL[word] in running.log())
-        resident.until_true(lambda: len(running.workers()) == 2
-                            and len(running.workers() & before) == 1)
+        running.wait_for_a_new_worker(before)
         for _ in range(4):
             running.wait_for_answer(b"1 ")
 
@@ -200,10 +214,8 @@ def test_a_worker_that_has_grown_is_renewed():
         before = running.workers()
         _, process = map(int, running.say(b"grow").split())
         assert process in before
-        resident.until_true(lambda: process not in running.workers()
-                            and len(running.workers()) == 2)
+        assert process not in running.wait_for_a_new_worker(before)
         running.wait_for_answer(b"1 ")
-        assert running.workers() & before
         assert "failed" not in running.log() and "killed" not in running.log()
 
 
@@ -221,11 +233,10 @@ def test_signals_that_were_ignored_or_blocked_at_the_start(how):
     prefix = [sys.executable, "-c", f"import os, signal, sys; {INHERITED[how]}; "
               "os.execv(sys.argv[1], sys.argv[1:])"]
     with Running(longest=1, prefix=prefix) as running:
+        workers = running.workers()
         for word in b"crash", b"loop":
-            before = running.workers()
             assert running.say(word) == b""
-            resident.until_true(lambda: len(running.workers()) == 2
-                                and len(running.workers() & before) == 1)
+            workers = running.wait_for_a_new_worker(workers)
         running.process.send_signal(signal.SIGHUP)
         resident.until_true(lambda: "read again" in running.log())
         running.wait_for_answer(b"2 ")
