@@ -13,6 +13,7 @@ import pytest
 
 from tests.support import newcomer, shells
 from tests.support.checkout import CHECKOUT
+from tests.support.processes import is_running
 
 PARTS = ("install.sh", "install/environment.sh", "requirements.txt", "qmail_remote_dk.py",
          "qmail_qfilter_verify.py", "demo", "launcher", "lib")
@@ -175,14 +176,6 @@ def wait_for(condition, seconds=120):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def is_running(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(") ")[2][0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 MISUSE = {

@@ -17,6 +17,7 @@ import dnslib
 import pytest
 
 from tests.support import queue_driver, resident, verifying
+from tests.support.processes import is_running
 from tests.support.verifier import FALSE, GOOD, MEGABYTES, PLAIN, below
 
 QMAIL = "/var/qmail"
@@ -252,5 +253,5 @@ def test_connection_lost_in_data(mail_host):
             lines.write(GOOD.replace(b"\n", b"\r\n")[:-20])
         resident.until_true(lambda: b"accepted" in mail_host.log())
         process = mail_host.log().partition(b" qp ")[2].split()[0].decode()
-        resident.until_true(lambda: not os.path.exists(f"/proc/{process}"))
+        resident.until_true(lambda: not is_running(process))
     assert mail_host.queue_files("mess") == mail_host.queue_files("todo") == []

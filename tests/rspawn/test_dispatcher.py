@@ -20,6 +20,7 @@ from tests.support import rspawn_driver
 from tests.support.dispatching import (      # noqa: F401
     FakeDelivery, kept, signing, wait_for_answers,
 )
+from tests.support.processes import is_running
 from tests.support.resident_signer import DELIVERED, host, wait_until      # noqa: F401
 from tests.support.rspawn_driver import (
     MESSAGE, command, files_opened_by_us, kill, open_files, workers,
@@ -138,7 +139,7 @@ def test_workers_hold_nothing_that_outlives_qmail_rspawn(host):
             assert [files[number] for number in range(3)] == ["/dev/null"] * 3
         running.process.kill()
         assert running.process.stdout.read() == b""
-        wait_until(lambda: not os.path.exists(f"/proc/{worker}"))
+        wait_until(lambda: not is_running(worker))
 
 
 def test_no_descriptor_is_left_open_and_what_is_kept_is_bounded(host):

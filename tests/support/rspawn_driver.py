@@ -16,6 +16,7 @@ import time
 
 from tests.support import rspawn, signing
 from tests.support.namespaces import can_mount
+from tests.support.processes import state
 
 PROGRAM = rspawn.CHECKOUT / "lib" / "qmail_rspawn.py"
 QMAIL = "/var/qmail"
@@ -174,12 +175,6 @@ class Running:
         self.wait_until_read()
         while state(self.process.pid) != "S":
             time.sleep(0.001)
-
-
-def state(process_id):
-    """Returns the state of a process's first thread, a letter as in ps."""
-    with open(f"/proc/{process_id}/stat", encoding="ascii") as file:
-        return file.read().rpartition(")")[2].split()[0]
 
 
 def kill(running, worker):

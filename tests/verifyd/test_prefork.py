@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from tests.support import resident
+from tests.support.processes import is_running
 
 # Each connection says what becomes of its worker.
 SERVER = """
@@ -292,11 +293,3 @@ def test_a_worker_that_first_runs_after_its_parent_s_end():
         running.process.kill()
         running.process.wait()
         resident.until_true(lambda: not any(map(is_running, workers)))
-
-
-def is_running(process):
-    try:
-        with open(f"/proc/{process}/stat", encoding="ascii") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

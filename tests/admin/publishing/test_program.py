@@ -18,6 +18,7 @@ from lib.admin.publishing.record import Record
 from lib.errors import PublishTrouble
 from lib.settings import Settings
 from tests.support.documents import text
+from tests.support.processes import is_running
 
 RECORDS = [Record("s1._domainkey.example.com", 3600, 'v=DKIM1; k=rsa; p=A+/="$(id)`\\ *'),
            Record("_domainkey.example.com", 60, "o=~")]
@@ -110,11 +111,7 @@ def test_a_process_that_stays_is_not_waited_for(tmp_path):
 
 def has_ended(process):
     for _ in range(500):
-        try:
-            with open(f"/proc/{process}/stat", encoding="ascii") as file:
-                if file.read().rpartition(")")[2].split()[0] == "Z":
-                    return True
-        except FileNotFoundError:
+        if not is_running(process):
             return True
         time.sleep(0.02)
     return False
