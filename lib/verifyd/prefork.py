@@ -150,9 +150,7 @@ def work(listening, serve, parent):
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)       # whatever the parent inherited
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM,))
-    # A timeout of accept() itself, not poll(): the kernel wakes only one process in accept(),
-    # but all in poll().
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", IDLE, 0))
+    limit_waits(listening)
     growth = Growth()
     for _ in range(MOST_CONNECTIONS):
         try:
@@ -166,6 +164,18 @@ def work(listening, serve, parent):
         signal.setitimer(signal.ITIMER_REAL, 0)
         if growth.is_too_much():
             return
+
+
+def limit_waits(listening):
+    """Has accept() raise BlockingIOError when IDLE seconds have passed.
+
+    A timeout of accept() itself, not poll(): the kernel wakes only one process in accept(),
+    but all in poll().  Its struct timeval has two longs, or, where longs have 32 bits and
+    time_t has 64, two numbers of 64 bits.
+    """
+    option = socket.SOL_SOCKET, socket.SO_RCVTIMEO
+    has_longs = len(listening.getsockopt(*option, 16)) == struct.calcsize("@ll")
+    listening.setsockopt(*option, struct.pack("@ll" if has_longs else "@qq", IDLE, 0))
 
 
 def next_connection(listening, parent):

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from lib.verifyd import prefork
 from tests.support import resident
 from tests.support.processes import is_running
 
@@ -177,6 +178,20 @@ def test_others_are_served_meanwhile():
             assert running.say(b"hello").startswith(b"1 ")
         hanging.send(b"go on")
         assert hanging.recv(100).startswith(b"1 ")
+
+
+# The second is Linux's where longs have 32 bits and time_t has 64.
+@pytest.mark.parametrize("option", [socket.SO_RCVTIMEO, pytest.param(
+    66, marks=pytest.mark.skipif(sys.platform != "linux", reason="needs Linux"))])
+def test_an_idle_worker_does_not_wait_for_ever(monkeypatch, option):
+    monkeypatch.setattr(socket, "SO_RCVTIMEO", option)
+    monkeypatch.setattr(prefork, "IDLE", 1)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        prefork.limit_waits(listening)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
 
 
 # How it is started -> (soft, hard) limits of a worker: memory, core, processes, descriptors.
