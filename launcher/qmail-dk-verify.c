@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
  * qmail-dk-verify: passes mail on, or starts the verifier.
  *
  * It executes the queue program with mail that is not to be verified, and with mail that the
@@ -8,9 +7,10 @@
  * Whatever else is to do, is unclear or fails, it leaves to the launcher in sh, which starts
  * Python, and has the whole message on descriptor 0 again.  lib/verifying/exchange.py and
  * annotation.py do the same, with the same names.  install.sh compiles this, for Linux, with
- * QMAIL, qmail's home, LAUNCHER, the launcher in sh, and PROGRAM, the verifier that it starts.
- */
+ * QMAIL, qmail's home, LAUNCHER, the launcher in sh, and PROGRAM, the verifier that it starts. */
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64		/* where words have 32 bits: else fstat() fails for */
+#define _TIME_BITS 64			/* large logs and inode numbers, and from 2038 for all */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -128,12 +128,13 @@ static char *spool(int from, size_t *n) {
 	ssize_t r;
 	int fd = anonymous_file(0), small = fd;
 	if (fd == -1) leave(0);
-	for (*n = 0; (r = read(from, piece, sizeof piece)) > 0; *n += (size_t) r) {
+	for (*n = 0; (r = read(from, piece, sizeof piece)) > 0;) {
 		if (fd == small && *n + (size_t) r > IN_MEMORY) {
 			fd = anonymous_file(*n + (size_t) r);
 			if (fd == -1 || !(copy = map(small, *n)) || !put(fd, copy, *n)) break;
 		}
 		if (!put(fd, piece, (size_t) r)) break;
+		if (*n <= LARGEST_MESSAGE) *n += (size_t) r;	/* a larger n might not fit */
 	}
 	if (r > 0) die(53, "unable to write a copy of the message");
 	if (r == -1) die(54, "unable to read the message");

@@ -55,3 +55,15 @@ def test_without_a_descriptor_of_the_message(tmp_path):
         host.environment.update(DKSERVER=bad.path, DKVERIFY="-")
         outcome = host.smtpd(b"From: a@example.com\n\n")
     assert outcome.code == 111 and not outcome.queued, outcome
+
+
+def test_a_log_of_more_than_31_bits_can_count(tmp_path):
+    """Is no reason to start Python for each message.  The file takes no room."""
+    host = host_that_counts(tmp_path)
+    with open(tmp_path / "log", "ab") as file, resident.BadServer(
+            lambda connection, packet, fds: connection.send(lies.ANSWER)) as bad:
+        file.truncate(3 << 30)
+        host.descriptors = {2: file.fileno()}
+        host.environment.update(DKSERVER=bad.path, DKVERIFY="-")
+        outcome = host.smtpd(lies.MESSAGE)
+    assert outcome.code == 0 and outcome.queued, outcome
