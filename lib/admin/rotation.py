@@ -14,7 +14,6 @@ the last of them.
 import contextlib
 import os
 import stat
-import time
 from typing import NamedTuple
 
 from .. import settings
@@ -23,6 +22,7 @@ from ..signing import key_files
 from . import key_places, key_storage, records
 from .key_places import FORMER, LEAVING, NEXT, OF_KEYS, UNUSED
 from .key_storage import is_link, is_same, is_there
+from .log import times
 
 QUEUE_LIFETIME = 604800     # seconds, qmail-send's default
 MOST_DIGITS = 20            # of an unsigned long
@@ -195,4 +195,4 @@ def queue_lifetime(control):
 
 def date(seconds):
     """Returns seconds since 1970 as date and local time, str."""
-    return time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(seconds))
+    return times.shown(seconds, "%Y-%m-%d %H:%M %Z")

@@ -8,6 +8,7 @@ import time
 from ...errors import RequestTrouble
 
 TAI64 = 2 ** 62 + 10    # the label of 1970, as multilog counts: without leap seconds since
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 END = 253402300800      # of the year 9999: what is after it no calendar shows
 MONTHS = {name: number for number, name in enumerate(
     b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
@@ -124,12 +125,12 @@ def local(year, month, day, hour, minute, second):
 def since(text, now):
     """Returns the seconds since 1970 that an argument of --since means, None for None.
 
-    now: seconds since 1970.  Raises RequestTrouble.
+    now: seconds since 1970, before which there is nothing.  Raises RequestTrouble.
     """
     if text is None:
         return None
     if text[-1:] in UNITS and text[:-1].isascii() and text[:-1].isdigit() and len(text) < 8:
-        return int(now - int(text[:-1]) * UNITS[text[-1]])
+        return max(int(now - int(text[:-1]) * UNITS[text[-1]]), 0)
     try:
         return int(datetime.datetime.fromisoformat(
             text[:-1] + "+00:00" if text.endswith("Z") else text).timestamp())
@@ -137,6 +138,12 @@ def since(text, now):
         raise RequestTrouble(HOW) from None
 
 
-def shown(seconds):
-    """Returns a time as in 2026-01-31 18:00:00 (local)."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+def shown(seconds, form="%Y-%m-%d %H:%M:%S"):
+    """Returns a local time (str), as in 2026-01-31 18:00:00.  form: of strftime(3)
+
+    It is in UTC where the C library can't convert it: a time_t of 32 bits ends in 2038.
+    """
+    try:
+        return time.strftime(form, time.localtime(seconds))
+    except OverflowError:
+        return (EPOCH + datetime.timedelta(seconds=seconds)).strftime(form)

@@ -101,6 +101,7 @@ def test_foreign_lines(log, name):
 # --since, by a clock that says LAST -> the seconds since 1970
 SINCE = [
     (None, None), ("24h", LAST - 86400), ("7d", LAST - 7 * 86400), ("0h", LAST),
+    ("999999d", 0),
     ("2026-11-28", LAST - 86400 - 66001), ("2026-11-29T18:20", LAST - 1),
     ("2026-11-29T18:20:01", LAST), ("2026-11-29 18:20:01", LAST),
     ("2026-11-29T17:20:01Z", LAST), ("2026-11-29T12:20:01-05:00", LAST),
@@ -121,6 +122,18 @@ def test_since_without_sense(log, text):
     assert (done.returncode, done.stdout) == (100, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("qmail-dk: --since is a number of hours or days, as 24h or 7d, or a ")
+
+
+def test_shown_beyond_a_time_t_of_32_bits(berlin, monkeypatch):
+    def localtime(seconds, real=time.localtime):
+        if seconds >= 2 ** 31:
+            raise OverflowError("timestamp out of range for platform time_t")
+        return real(seconds)
+
+    monkeypatch.setattr(time, "localtime", localtime)
+    assert times.shown(2 ** 31 - 1) == "2038-01-19 04:14:07"
+    assert times.shown(2 ** 31, "%Y-%m-%d %H:%M:%S %Z") == "2038-01-19 03:14:08 UTC"
+    assert times.shown(times.END - 1) == "9999-12-31 23:59:59"
 
 
 def test_the_clock_is_put_back(log):
