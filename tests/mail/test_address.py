@@ -68,7 +68,8 @@ def test_readers_agree_on_display_names(value, domain):
     assert found["Python, compat32"], found
 
 
-# What has several authors for several readers
+# What readers read differently.  (Go found two domains in the second one before 1.22.1, and
+# finds none since; the others find one.)
 DISPUTED = [
     b"CEO <@x,ceo@example.com:a@evil.example>",
     b"(,<ceo@example.com>,), <a@evil.example>",
@@ -82,7 +83,7 @@ DISPUTED = [
 def test_what_readers_dispute_has_no_author(value):
     found = author_readers.domains(b" " + value)
     if not author_readers.readers()[1]:
-        assert len(set().union(*found.values())) > 1, found
+        assert len({frozenset(domains) for domains in found.values()}) > 1, found
     assert author.author_domain(header(b"From: " + value + b"\n")) is None
 
 
