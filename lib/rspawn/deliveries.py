@@ -32,10 +32,11 @@ class Delivery:
     message: descriptor of the queue file; None once the original is started
     signed: the signed_messages.SignedMessage being sent; None before that
     copy: descriptor that the original gets; None once it is started
+    report: descriptor of the pipe that has its report; report_end: the other end, for the
+    original; None once it is started
     state: os.stat_result of the queue file
     retried: whether it was not started at first, for want of something
     wait_status: of the original, as os.waitpid() gives it
-    report, report_end: descriptors of the pipe, for reading and for writing
     output: bytes read from the pipe so far
     """
 
@@ -94,6 +95,7 @@ class Rspawn:
         """
         self.loop.watch_children(self.reap)
         self.write(bytes((self.concurrency,)))
+        self.signer.prepare()
         self.loop.watch(0, self.read_commands)
         try:
             self.work()
@@ -107,6 +109,7 @@ class Rspawn:
             self.turn()
             if time.monotonic() >= next_tick:
                 self.reap()
+                self.watch_reports()
                 self.signer.tick()
                 next_tick = time.monotonic() + TICK
 
@@ -123,6 +126,7 @@ class Rspawn:
         while self.deliveries:
             self.turn()
             self.reap()
+            self.watch_reports()
 
     def turn(self):
         """Waits for something to do, and does it."""
@@ -208,7 +212,6 @@ class Rspawn:
         except OSError:
             self.give_up(delivery, spawn.UNABLE_TO_PIPE)
             return
-        self.loop.watch(delivery.report, lambda: self.read_report(delivery))
         try:
             self.start_original(delivery, self.original)
         except ValueError as error:     # a NUL in DKREMOTE
@@ -236,8 +239,8 @@ class Rspawn:
                 self.give_up(delivery, words_for_start(path, trouble))
             return
         self.started[process_id] = delivery
-        process.close(delivery.message, delivery.copy)
-        delivery.message = delivery.copy = None
+        process.close(delivery.message, delivery.copy, delivery.report_end)
+        delivery.message = delivery.copy = delivery.report_end = None
 
     def reap(self):
         """Collects the exit status of each child that has ended."""
@@ -256,23 +259,37 @@ class Rspawn:
                 self.signer.ended(process_id)
                 continue
             delivery.wait_status = wait_status
-            # Not before now, so that the report can't end before its writer has.
-            process.close(delivery.report_end)
-            delivery.report_end = None
             self.read_report(delivery)
+
+    def watch_reports(self):
+        """Watches the reports of the deliveries that have not ended within a tick.
+
+        Most end sooner, and until then the pipe holds all of the report; without this a
+        longer one would hold up its writer for ever.
+        """
+        for delivery in self.started.values():
+            self.watch_report(delivery)
+
+    def watch_report(self, delivery):
+        if delivery.report not in self.loop.callbacks:
+            self.loop.watch(delivery.report, lambda: self.read_report(delivery))
 
     def read_report(self, delivery):
         for _ in range(2):      # the report, and its end
             try:
                 data = os.read(delivery.report, REPORT_AT_ONCE)
             except OSError:
+                break
+            if delivery.wait_status is None:
+                if not data:
+                    self.loop.unwatch(delivery.report)      # it ends when its writer does
+                delivery.output += data
                 return
             if not data:
                 self.end(delivery)
                 return
             delivery.output += data
-            if delivery.wait_status is None:
-                return
+        self.watch_report(delivery)     # more comes, or another process holds its other end
 
     def end(self, delivery):
         """Answers a delivery whose report is complete."""

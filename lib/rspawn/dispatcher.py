@@ -59,6 +59,13 @@ class Signer:
         self.queues = {False: deque(), True: deque()}       # is_large: Jobs
         self.workers = {False: [], True: []}
 
+    def prepare(self):
+        """Starts a process for the first message, which then need not wait for its start."""
+        try:
+            self.start_worker(False)
+        except OSError:
+            pass    # the message will try again
+
     def sign(self, delivery):
         """Signs for a delivery: by a kept message, by a job in progress, or by a new one."""
         key = message_key(delivery)

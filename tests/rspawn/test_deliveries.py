@@ -78,8 +78,10 @@ printf '\\0K\\0'
 def test_large_message(host):
     host.add(5, LARGE)
     with host.ours() as running:
+        wait_until(lambda: workers(running))
+        for_small = workers(running)
         assert running.deliver(1) == DELIVERED
-        wait_until(lambda: not workers(running))        # with no more work, its process ends
+        wait_until(lambda: workers(running) == for_small)   # with no more work, its process ends
     assert host.sent().endswith(LARGE)
     verdicts = judges.dkimpy(host.sent().replace(b"\n", b"\r\n"),
                              {"s1._domainkey.example.com":
@@ -300,6 +302,14 @@ def test_unsigned_on_error(host):
         for _ in range(2):
             assert running.deliver(1) == DELIVERED
             assert host.sent() == MESSAGE
+
+
+def test_the_first_message_finds_a_signing_process(host):
+    with host.ours() as running:
+        wait_until(lambda: len(workers(running)) == 1)
+        process_id, = workers(running)
+        assert running.deliver(1) == DELIVERED
+        assert workers(running) == [process_id]
 
 
 @pytest.mark.parametrize("files", [10, 12, 16, 24, 32])

@@ -66,7 +66,8 @@ ENDS = {f"{how}, {what}": (octal(output), local_part + b"@h")
             ("exit 0", b"exit0"), ("exit 1", b"exit1"), ("exit 100", b"exit100"),
             ("exit 111", b"exit111"), ("exit 127", b"exit127"), ("exit 255", b"exit255"),
             ("SIGKILL", b"kill9"), ("SIGTERM", b"kill15"), ("SIGSEGV", b"kill11"),
-            ("a process that stays", b"late"), ("300 kB more", b"long"))
+            ("a process that stays", b"late"), ("300 kB more", b"long"),
+            ("an output that ends long before", b"closes"))
         for what, output in (("nothing", b""), ("a report", b"r\0Kok\n\0"), ("half", b"rhalf"))}
 
 

@@ -38,6 +38,7 @@ case $3 in
 exit*) code=${3%@*}; exit "${code#exit}" ;;
 kill*) code=${3%@*}; kill -"${code#kill}" $$ ;;
 late*) (sleep 0.3; printf 'more\\0') & ;;
+closes*) exec >&- 2>&-; sleep 2.5 ;;
 esac
 """
 
