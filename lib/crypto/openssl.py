@@ -58,8 +58,10 @@ def bind():
             library.OPENSSL_init_crypto(LESS_AT_START, None)
             return library
         except (OSError, AttributeError) as error:
-            # Of one that is there, the loader says what is wrong: too little memory, for one.
-            if not reason and not any(words in str(error) for words in ABSENT):
+            # Of one that is there, the loader says what is wrong: too little memory, for one,
+            # or a function that it lacks, which musl's calls "Symbol not found".
+            absent = isinstance(error, OSError) and any(words in str(error) for words in ABSENT)
+            if not reason and not absent:
                 reason = str(error)
     reason = reason or "no " + ", ".join(SONAMES) + ", nor Python's own"
     raise ImportError(f"libcrypto can't be bound: {reason}")
