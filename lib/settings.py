@@ -71,8 +71,12 @@ class Settings:
         self.environment = environment
         self.control = control
 
-    def consulted(self, path: "str | bytes") -> None:
-        """Called with the path of each control file and key before its use; for subclasses."""
+    def consulted(self, path: "str | bytes") -> bool:
+        """Called with the path of each control file and key before its use; for subclasses.
+
+        Returns whether anything may be there.
+        """
+        return True
 
     def lookup(self, name: str) -> "tuple[str, str]":
         """Returns (value, source): source is "environment", the control file's path or "default".
@@ -83,8 +87,7 @@ class Settings:
             value, source = cleaned(self.environment[name]), "environment"
         else:
             source = self.control + "/" + name.lower()
-            self.consulted(source)
-            value = first_line(source)
+            value = first_line(source) if self.consulted(source) else None
             if value is None:
                 source = "default"
         return value or DEFAULTS[name], source
@@ -102,8 +105,8 @@ class Settings:
             text = cleaned(self.environment[name]) or None
         else:
             path = self.control + "/" + name.lower()
-            self.consulted(path)
-            text = read(path, lambda file: file.read(LONGEST_FILE + 1))
+            text = (read(path, lambda file: file.read(LONGEST_FILE + 1)) if self.consulted(path)
+                    else None)
         if text is None:
             return None
         if len(text) > LONGEST_FILE:

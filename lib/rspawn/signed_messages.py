@@ -34,6 +34,8 @@ DESCRIPTORS_FOR_EACH = 8
 CLOCK_STEP = 2_010_000_000
 STAMPS, CHANGED = 6, 5      # length of stamp(), and index of the time of the last change
 
+NOTHING = (errno.ENOENT,)       # identity() of a path where there is not even a link
+
 # Errors of system calls if something has run out that a kept message may hold.
 SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.ENOBUFS)
 
@@ -52,6 +54,7 @@ class NotedSettings(Settings):
     def consulted(self, path):
         if path not in self.files:
             self.files[path] = lasting_identity(path)
+        return self.files[path] != NOTHING
 
 
 def lasting_identity(path):
@@ -71,16 +74,16 @@ def identity(path):
     """Returns a tuple that identifies a file, or a link and its target.
 
     It is stamp(), for a link followed by that of its target; or the error number
-    if there is none.  Call it before the file is read, so that a later change shows.
+    in the place of one that is missing.  Call it before the file is read, so that a
+    later change shows.
     """
+    found = ()
     try:
         state = os.lstat(path)
         found = stamp(state)
-        if stat.S_ISLNK(state.st_mode):
-            found += stamp(os.stat(path))
-        return found
+        return found + stamp(os.stat(path)) if stat.S_ISLNK(state.st_mode) else found
     except OSError as error:
-        return (error.errno,)
+        return (*found, error.errno)
 
 
 def stamp(state):

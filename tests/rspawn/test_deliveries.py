@@ -270,6 +270,10 @@ def bad_setting(host):
     host.environment["DKPROTOCOLS"] = "dkim domainkey"
 
 
+def setting_lost(host):
+    (host.directory / "control" / "dkimcanon").symlink_to("dkimcanon.old")
+
+
 def original_missing(host):
     host.remote.unlink()
 
@@ -280,6 +284,7 @@ def no_place(host):
 
 
 TROUBLES = {garbage_key: b"private key", bad_setting: b"'domainkey' is not one of",
+            setting_lost: b"dkimcanon is a link to nothing",
             original_missing: b"DKREMOTE", no_place: b"no place"}
 
 
