@@ -47,19 +47,27 @@ class Function(_ctypes.CFuncPtr):
     _restype_ = c_int
 
 
+class BriefFunction(_ctypes.CFuncPtr):
+    """A C function that keeps the interpreter's lock, for calls that take less than to get it."""
+
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_PYTHONAPI
+    _restype_ = c_int
+
+
 class Library:
     """A shared library; its functions are attributes.
 
-    name: soname or path, None for the process itself.  Raises OSError if the
-    library can't be loaded, AttributeError for a function that it lacks.
+    name: soname or path, None for the process itself; kind: Function or BriefFunction
+    Raises OSError if the library can't be loaded, AttributeError for a function that it lacks.
     """
 
-    def __init__(self, name):
+    def __init__(self, name, kind=Function):
         self._handle = _ctypes.dlopen(name, RTLD_NOW)
+        self._kind = kind
 
     def __getattr__(self, name):
         try:
-            function = Function(_ctypes.dlsym(self._handle, name))
+            function = self._kind(_ctypes.dlsym(self._handle, name))
         except OSError as error:
             raise AttributeError(str(error)) from error
         setattr(self, name, function)

@@ -150,12 +150,14 @@ class Spawn:
 
     def __init__(self, environment, blocked, default):
         from ..c_library import (
-            Library, byref, c_char_p, c_int, c_short, c_void_p, create_string_buffer)
+            BriefFunction, Library, byref, c_char_p, c_int, c_short, c_void_p, create_string_buffer)
         self.byref, self.c_int, self.c_char_p = byref, c_int, c_char_p
         self.buffer = create_string_buffer
-        self.library = library = Library(None)
+        self.posix_spawn = Library(None).posix_spawn
+        self.posix_spawn.argtypes = [c_void_p, c_char_p, *[c_void_p] * 4]
+        # The others return at once, so that other threads may wait for them.
+        self.library = library = Library(None, BriefFunction)
         for name, *arguments in (
-                ("posix_spawn", c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p),
                 ("posix_spawn_file_actions_init", c_void_p),
                 ("posix_spawn_file_actions_destroy", c_void_p),
                 ("posix_spawn_file_actions_adddup2", c_void_p, c_int, c_int),
@@ -198,7 +200,7 @@ class Spawn:
                  or library.posix_spawn_file_actions_adddup2(actions, report, 2))
         process_id = self.c_int()
         if not error:
-            error = library.posix_spawn(
+            error = self.posix_spawn(
                 self.byref(process_id), path, actions, self.attributes,
                 (self.c_char_p * (len(arguments) + 1))(*arguments, None), self.words)
         library.posix_spawn_file_actions_destroy(actions)
