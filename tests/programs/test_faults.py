@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tests.support import fault_residents, fault_subjects, fault_sweep, rspawn_driver
+from tests.support import fault_residents, fault_subjects, fault_sweep, rspawn, rspawn_driver
 from tests.support.fault_sweep import KILLED, NOT_MADE, Fault
 
 # And what becomes of the message without a fault.
@@ -44,6 +44,12 @@ def test_without_a_fault(tmp_path, kind):
     with kind(tmp_path) as subject:
         for place in kind.places:
             assert subject.judge(no_fault(place)) == SUBJECTS[kind]
+
+
+def test_the_start_of_a_signing_process_is_among_the_calls(tmp_path):
+    with fault_residents.ResidentSigner(tmp_path) as subject:
+        subject.run("start", [])
+        assert f'execve("{rspawn.PYTHON}"' in subject.trace.read_text(errors="replace")
 
 
 # What goes wrong is seen.

@@ -123,6 +123,10 @@ class ResidentSigner(Subject):
         try:
             for turn, deliveries in enumerate(ROUNDS if running.first else ()):
                 if turn == self.STARTED.get(where):
+                    if not turn:        # else nothing would start a signing process any more
+                        resident_signer.wait_until(lambda: rspawn_driver.workers(running))
+                        for worker in rspawn_driver.workers(running):
+                            rspawn_driver.kill(running, worker)
                     self.untraced = running.process.pid
                     tracer = self.attach(self.untraced, options, "-f", "-b", "execve")
                 for message, recipient in deliveries:
