@@ -3,16 +3,17 @@
 
 import errno
 import os
+import pathlib
 import resource
 import shutil
 import signal
 import socket
-import sys
 import threading
 import time
 
 import pytest
 
+from lib import growth
 from lib.qmail import spool
 from lib.rspawn import signed_messages, wire, worker as signing_worker, worker_main
 from lib.signing import key_files
@@ -71,9 +72,20 @@ def test_busy_worker_that_is_killed_costs_one_deferral(host):
         assert answers == [DELIVERED] * 9 + [b"Zqmail-rspawn: the signing process died (#4.3.0)\n"]
 
 
-@pytest.mark.skipif(sys.maxsize < 2 ** 32, reason="objects of 32 bits leave less than growth.MOST")
+def resident(process_id):
+    """Returns the resident size in bytes; 0 of a process that has ended."""
+    try:
+        statm = pathlib.Path(f"/proc/{process_id}/statm").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def test_worker_that_has_grown_is_replaced(host):
-    """A header of many fields leaves it with tens of MiB; no delivery sees that it goes."""
+    """A header of many fields leaves it with tens of MiB; no delivery sees that it goes.
+
+    Less with musl, whose malloc() returns more to the system, and with objects of 32 bits.
+    """
     host.add(6, MESSAGE.replace(b"\n\n", b"\n" + b"a:\n" * 340_000 + b"\n", 1))
     with host.ours() as running:
         assert running.deliver(1) == DELIVERED
@@ -81,9 +93,12 @@ def test_worker_that_has_grown_is_replaced(host):
         for number in range(10, 13):
             assert running.deliver(1, host.add(number)) == DELIVERED
         assert workers(running) == [worker]
+        too_much = resident(worker) + growth.MOST
         assert running.deliver(1, b"0/6") == DELIVERED
         assert host.tags()["d"] == "example.com"
-        wait_until(lambda: worker not in workers(running))
+        wait_until(lambda: worker not in workers(running) or resident(worker) < too_much)
+        if worker in workers(running):
+            pytest.skip("this C library's malloc() keeps less than growth.MOST")
         for number in range(20, 23):
             assert running.deliver(1, host.add(number)) == DELIVERED
         assert len(workers(running)) == 1
