@@ -219,14 +219,18 @@ def print_steps(place, former, others, control):
 
 def remove(options, host):
     """Ends signing as domains; the records stay until mail in transit has arrived."""
+    directories = key_places.by_directory(host.settings.key_patterns())
     return many.for_each(many.listed(options.domains),
-                         lambda domain: remove_domain(domain, host.settings))
+                         lambda domain: remove_domain(domain, directories, host.settings))
 
 
-def remove_domain(domain, settings):
-    """Ends signing as a domain, and says what is left to do."""
+def remove_domain(domain, directories, settings):
+    """Ends signing as a domain, and says what is left to do.
+
+    directories: of key_places.by_directory(), which looks at the keys of all domains
+    """
     patterns, hosts = settings.key_patterns(), distribution.Distribution(settings)
-    places = removal.stop(domain, patterns, hosts)
+    places = removal.stop(domain, patterns, directories, hosts)
     parent = check_keys.signing_domain(domain, settings)
     print(f"{domain} does not sign any more"
           + (f"; its mail is signed as {parent} from now on" if parent else "")

@@ -15,11 +15,12 @@ from .key_places import FORMER, LEAVING, NEXT, REMOVED, UNUSED
 from .key_storage import is_same, is_there
 
 
-def stop(domain, patterns, hosts):
+def stop(domain, patterns, directories, hosts):
     """Ends signing as a domain on this host.  Returns the Places that had keys, a list.
 
-    patterns: DKSIGN; hosts: distribution.Distribution, which is told of it, and whose
-    settle() the caller calls next
+    patterns: DKSIGN; directories: of key_places.by_directory()
+    hosts: distribution.Distribution, which is told of it, and whose settle() the caller
+    calls next
     Wherever this is interrupted, another call continues.  Raises RequestTrouble, OSError.
     """
     with key_places.undisturbed(domain, patterns):
@@ -30,8 +31,7 @@ def stop(domain, patterns, hosts):
                 f"the keys of {domain} have been removed; qmail-dk rotate {domain} --retire says "
                 "what is left to do" if is_removed(domain, patterns)
                 else f"{domain} has no key in a directory of its own by DKSIGN ({patterns})")
-        others = key_places.same_directory(domain, patterns,
-                                           key_places.by_directory(patterns))
+        others = key_places.same_directory(domain, patterns, directories)
         if others:
             raise RequestTrouble(f"{', '.join(others)} would not be signed either, by the same "
                                  f"links as {domain}; remedy: give each a directory of its own")
