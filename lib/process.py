@@ -13,8 +13,6 @@ MOST_PASSES = 8         # runs of one program, each started by the program that 
 
 ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
-memory_is_private = False
-
 
 def environment():
     """Returns the environment that this process was started with, {str: str} as in os.environ."""
@@ -45,13 +43,9 @@ def fsdecode(data):
 def keep_memory_private():
     """Forbids core dumps of this process, and reading its memory by anyone but root.
 
-    Called before a process holds private keys.  The next exec undoes it.  Uses
-    prctl(2) of Linux; does nothing elsewhere.
+    Called each time before a process gets a private key: the next exec undoes it, and so may
+    another user's rights.  Uses prctl(2) of Linux; does nothing elsewhere.
     """
-    global memory_is_private
-    if memory_is_private:
-        return
-    memory_is_private = True
     try:
         from .c_library import Library
         Library(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -83,6 +83,35 @@ def test_no_core_dump_has_a_key(tmp_path):
     assert output.split() == [b"0", b"1"]
 
 
+AGAIN = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from lib import c_library
+from lib.signing import key_files
+prctl = ctypes.CDLL(None).prctl
+if sys.argv[3] == "fails":
+    class NoMemory(c_library.Library):
+        def __init__(self, name):
+            c_library.Library = self.__class__.__base__
+            raise OSError("no memory")
+    c_library.Library = NoMemory
+key_files.key_files(b"example.com", sys.argv[2])
+print(prctl(3), flush=True)     # PR_GET_DUMPABLE
+prctl(4, 1)                     # PR_SET_DUMPABLE, as a change of user does by fs.suid_dumpable
+key_files.key_files(b"example.com", sys.argv[2])
+print(prctl(3), flush=True)
+"""
+
+
+@pytest.mark.skipif(os.uname().sysname != "Linux", reason="prctl is Linux's")
+@pytest.mark.parametrize("first, before", [("works", b"0"), ("fails", b"1")])
+def test_a_process_that_reads_a_key_again_is_made_private_again(tmp_path, first, before):
+    signer = signing.Signer(tmp_path)
+    output = subprocess.check_output([rspawn.PYTHON, "-c", AGAIN, rspawn.CHECKOUT,
+                                      signer.environment["DKSIGN"], first])
+    assert output.split() == [before, b"0"]
+
+
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="prctl is Linux's")
 def test_no_core_dump_has_a_new_key():
     assert subprocess.check_output([rspawn.PYTHON, "-c", MAKING_A_KEY, rspawn.CHECKOUT]) == b"0\n"
