@@ -33,7 +33,7 @@ def test_the_corpus_is_there():
     assert len(entries()) > 100
 
 
-@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry["id"])
+@pytest.mark.parametrize("entry", [pytest.param(entry, id=entry["id"]) for entry in entries()])
 def test_result(entry):
     results = examined(entry).results
     assert [result.protocol for result in results] == [

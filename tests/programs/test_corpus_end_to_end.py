@@ -22,7 +22,8 @@ def taken_apart(written, message):
     return first.decode("ascii"), end.decode("ascii").strip()
 
 
-@pytest.mark.parametrize("entry", corpus.entries(), ids=lambda entry: entry["id"])
+@pytest.mark.parametrize(
+    "entry", [pytest.param(entry, id=entry["id"]) for entry in corpus.entries()])
 def test_both_ways(entry, tmp_path):
     message = as_stored(entry)
     host = queue_driver.Host(tmp_path)
