@@ -247,7 +247,9 @@ def test_time_grows_with_the_size(what):
 
 
 # h= -> the most that ten signatures cost, in what it costs to split the header into its fields.
-TEN_SIGNATURES = {None: 5, "from:x": 10}
+# With glibc they cost 2.5 and 7; with musl, which takes five times as long to join short fields,
+# 4.2 and 10.4.  To split it anew for each signature would add ten.
+TEN_SIGNATURES = {None: 5, "from:x": 15}
 
 
 @pytest.mark.parametrize("names", TEN_SIGNATURES)
