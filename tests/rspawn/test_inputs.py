@@ -131,8 +131,11 @@ def test_calls_that_do_less_than_they_are_asked(host):
 
 
 def test_a_bug_of_ours_sends_nothing_twice(host):
-    """What was started is answered, before qmail-send sees the end; nothing else is started."""
-    host.program("remote", KEEPS.replace("cat", "sleep 0.3; cat"))
+    """What was started is answered, before qmail-send sees the end; nothing else is started.
+
+    Its report is more than a pipe holds.
+    """
+    host.program("remote", KEEPS.replace("cat", "sleep 0.3; cat") + "head -c 100000 /dev/zero\n")
     with rspawn_driver.Running(patched(host, BUG), host.environment) as running:
         running.send(recipients(host, 3))
         answers = running.answers(3)
