@@ -84,7 +84,8 @@ def resident(process_id):
 def test_worker_that_has_grown_is_replaced(host):
     """A header of many fields leaves it with tens of MiB; no delivery sees that it goes.
 
-    Less with musl, whose malloc() returns more to the system, and with objects of 32 bits.
+    Less with older glibc, where it takes two such messages, with musl, whose malloc() returns
+    more to the system, and with objects of 32 bits.
     """
     host.add(6, MESSAGE.replace(b"\n\n", b"\n" + b"a:\n" * 340_000 + b"\n", 1))
     with host.ours() as running:
@@ -94,10 +95,13 @@ def test_worker_that_has_grown_is_replaced(host):
             assert running.deliver(1, host.add(number)) == DELIVERED
         assert workers(running) == [worker]
         too_much = resident(worker) + growth.MOST
-        assert running.deliver(1, b"0/6") == DELIVERED
-        assert host.tags()["d"] == "example.com"
-        wait_until(lambda: worker not in workers(running) or resident(worker) < too_much)
-        if worker in workers(running):
+        for _ in range(4):
+            assert running.deliver(1, b"0/6") == DELIVERED
+            assert host.tags()["d"] == "example.com"
+            wait_until(lambda: worker not in workers(running) or resident(worker) < too_much)
+            if worker not in workers(running):
+                break
+        else:
             pytest.skip("this C library's malloc() keeps less than growth.MOST")
         for number in range(20, 23):
             assert running.deliver(1, host.add(number)) == DELIVERED
