@@ -64,7 +64,7 @@ def lines(reader, host):
         priority, _, rest = datagram.lstrip("<").partition(">")
         if str(host.directory) in rest or f"recipient=<{recipient(host)}>" in rest:
             assert "qmail-remote-dk[" in rest
-            found.append((int(priority), rest.rstrip("\0").partition("]: ")[2]))
+            found.append((int(priority), rest.rstrip("\0\n").partition("]: ")[2]))
     return found
 
 
