@@ -26,7 +26,8 @@ EXIT_CODES = {"MemoryError": 51, "SpoolTrouble": 53, "ReadTrouble": 54, "Setting
 BUG = 81
 
 NO_MEMORY = EXIT_CODES["MemoryError"]
-LOADERS_WORDS = "failed to map segment", "annot allocate memory", "cannot create shared object"
+LOADERS_WORDS = ("failed to map segment", "annot allocate memory", "cannot create shared object",
+                 "Out of memory")       # the words of musl's loader
 ENLARGE = ("; too little memory; remedy: softlimit -m 100000000 in the run script of qmail-smtpd, "
            "or more memory")
 LAST_WORDS = f"qmail-qfilter-verify: deferred: MemoryError{ENLARGE}\n".encode()

@@ -19,7 +19,8 @@ import sys
 # SIGPROF for a temporary failure.
 LONGEST = 120
 
-LOADERS_WORDS = "failed to map segment", "annot allocate memory", "cannot create shared object"
+LOADERS_WORDS = ("failed to map segment", "annot allocate memory", "cannot create shared object",
+                 "Out of memory")       # the words of musl's loader
 ENLARGE = ("; too little memory; remedy: softlimit -m 100000000 in the script that starts qmail, "
            "or more memory")
 

@@ -38,6 +38,8 @@ FIPS_LEAST = 2048           # bits of an RSA key that makes signatures: FIPS 186
 # that may need hashlib import it before they call crypto.backend().
 LESS_AT_START = 0x01 | 0x10
 
+SOME_MEMORY = 1 << 20       # bytes, more than OpenSSL takes to read a key
+
 ABSENT = "o such file", "not found"     # loaders' words, those of FreeBSD's last
 
 DIRECTORY = 4           # OPENSSL_DIR of crypto.h; OpenSSL_version() says OPENSSLDIR: "/..."
@@ -269,12 +271,14 @@ def key_from_pem(pem):
 def configuration_fault():
     """Returns what is wrong (str) if OpenSSL can't read even GOOD_KEY, else "".
 
-    Its configuration decides from which providers it has its algorithms.
+    Its configuration decides from which providers it has its algorithms.  Raises
+    MemoryError if that is what it lacks.
     """
     pointer = libcrypto.d2i_PUBKEY(None, byref(c_char_p(GOOD_KEY)), len(GOOD_KEY))
     if pointer:
         libcrypto.EVP_PKEY_free(pointer)
         return ""
+    bytearray(SOME_MEMORY)      # raises MemoryError
     named = posix.environ.get(b"OPENSSL_CONF")
     place = (fsdecode(named) if named
              else "openssl.cnf in " + libcrypto.OpenSSL_version(DIRECTORY).decode("ascii"))

@@ -33,7 +33,8 @@ NO_OUTPUT = b"Zqmail-remote produced no output.\n"
 
 DEFERRAL = b"Zqmail-rspawn: "   # starts the answer for an error of our own
 
-LOADERS_WORDS = "failed to map segment", "annot allocate memory", "cannot create shared object"
+LOADERS_WORDS = ("failed to map segment", "annot allocate memory", "cannot create shared object",
+                 "Out of memory")       # the words of musl's loader
 ENLARGE = ("; too little memory; remedy: softlimit -m 100000000 in the script that starts qmail, "
            "or more memory")
 

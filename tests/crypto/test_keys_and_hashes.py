@@ -247,6 +247,17 @@ def test_what_is_wrong_with_libcrypto_is_said(monkeypatch, tmp_path, name):
     assert re.search(NO_LIBCRYPTO[name], str(caught.value))
 
 
+@pytest.mark.skipif(openssl is None, reason="needs libcrypto where ctypes finds it")
+def test_little_memory_is_not_taken_for_a_wrong_configuration(monkeypatch):
+    class Failing:
+        d2i_PUBKEY = staticmethod(lambda *arguments: None)
+
+    monkeypatch.setattr(openssl, "libcrypto", Failing)
+    monkeypatch.setattr(openssl, "SOME_MEMORY", sys.maxsize)
+    with pytest.raises(MemoryError):
+        openssl.check_configuration()
+
+
 def test_package_serves_where_libcrypto_is_missing(tmp_path):
     """Under -IS, as the script runs: the package's directory is found by ourselves."""
     (tmp_path / "key").write_bytes(RSA)

@@ -169,6 +169,7 @@ LACKS = {
     "no memory": "raise MemoryError",
     "an exception that was lost": "raise SystemError('error return without exception set')",
     "a library": "raise ImportError('x.so: failed to map segment from shared object')",
+    "a library, musl": "raise ImportError('Error loading shared library x.so: Out of memory')",
     "errno": "raise OSError(12, 'Cannot allocate memory')",
 }
 

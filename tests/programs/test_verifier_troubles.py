@@ -148,6 +148,8 @@ LACKS = {
     "no memory": ("raise MemoryError", 51),
     "an exception that was lost": ("raise SystemError('error return without exception set')", 51),
     "a library": ("raise ImportError('x.so: failed to map segment from shared object')", 51),
+    "a library, musl":
+        ("raise ImportError('Error loading shared library x.so: Out of memory')", 51),
     "errno": ("raise OSError(12, 'Cannot allocate memory')", 51),
     "not even for the line":
         ("class E(OSError):\n    def __str__(self): raise MemoryError\nraise E", 51),
