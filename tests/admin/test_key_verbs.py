@@ -94,7 +94,7 @@ def directories(admin, calls):
                      if call.startswith("rename") and f', "{path}")' in call)
         other = calls[named].split('"')[1]
         made = next(i for i, call in enumerate(calls) if f'mkdir("{other}", 0700)' in call)
-        kinds = [call.split("(")[0] for call in calls[made:named]]
+        kinds = [call.split("(")[0].replace("fchown32", "fchown") for call in calls[made:named]]
         assert kinds.index("fchown") < kinds.index("fchmod")
         assert of_it in calls[made + kinds.index("fchmod")]
     assert not [call for call in calls if "mkdir" in call and ".qmail-dk-new." not in call]
