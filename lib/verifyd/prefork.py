@@ -49,7 +49,7 @@ class Workers:
         self.leaving = set()    # of those that have been told to exit
 
     def run(self):
-        """Runs the workers until TERM.  Raises Trouble if no worker can be started."""
+        """Runs the workers until TERM.  Raises Trouble if one can't be started."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # A supervisor may have it ignored; then no signal would report the end of a worker.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
