@@ -147,7 +147,8 @@ def for_verifying(large):
         Target(small, "verifier, resident, DKDMARC=mark", "<=", 1.25, "x the resident verifier",
                ratio("cpu", (small, "verifier, resident, DKDMARC=mark"),
                      (small, "verifier, resident"))),
-        Target(small, LARGE_HEADER, "<=", 70, "x bare", ratio("cpu", (small, LARGE_HEADER), BARE)),
+        # A third of what it takes with a copy of all fields for each signature.
+        Target(small, LARGE_HEADER, "<=", 100, "x bare", ratio("cpu", (small, LARGE_HEADER), BARE)),
         Target(small, LARGE_HEADER, "<=", 60, "MiB", memory((small, LARGE_HEADER))),
         Target(large, "verifier", ">=", 3, "x the speed of dkimverify",
                ratio("cpu", (large, "dkimverify, DKIM only"), (large, "verifier"))),
