@@ -78,6 +78,13 @@ class Settings:
         """
         return True
 
+    def consult(self, path, part):
+        """Returns read(path, part), or None at once where consulted() finds nothing.
+
+        Raises SettingTrouble.
+        """
+        return read(path, part) if self.consulted(path) else None
+
     def lookup(self, name: str) -> "tuple[str, str]":
         """Returns (value, source): source is "environment", the control file's path or "default".
 
@@ -87,7 +94,7 @@ class Settings:
             value, source = cleaned(self.environment[name]), "environment"
         else:
             source = self.control + "/" + name.lower()
-            value = first_line(source) if self.consulted(source) else None
+            value = self.consult(source, line_of)
             if value is None:
                 source = "default"
         return value or DEFAULTS[name], source
@@ -104,9 +111,8 @@ class Settings:
         if name in self.environment:
             text = cleaned(self.environment[name]) or None
         else:
-            path = self.control + "/" + name.lower()
-            text = (read(path, lambda file: file.read(LONGEST_FILE + 1)) if self.consulted(path)
-                    else None)
+            text = self.consult(self.control + "/" + name.lower(),
+                                lambda file: file.read(LONGEST_FILE + 1))
         if text is None:
             return None
         if len(text) > LONGEST_FILE:
@@ -215,8 +221,7 @@ class Settings:
         """
         value = self["DKAUTHSERVID"]
         if not value:
-            self.consulted(self.control + "/me")
-            value = first_line(self.control + "/me") or ""
+            value = self.consult(self.control + "/me", line_of) or ""
         return value
 
     def authserv_id(self) -> bytes:
@@ -275,8 +280,12 @@ def first_line(path):
 
     Raises SettingTrouble if it can't be read.
     """
-    line = read(path, lambda file: file.readline(65536))
-    return line if line is None else cleaned(line)
+    return read(path, line_of)
+
+
+def line_of(file):
+    """Returns the next line of an open control file, cleaned."""
+    return cleaned(file.readline(65536))
 
 
 def read(path, part):
