@@ -3,7 +3,6 @@
 
 import errno
 import os
-import pathlib
 import resource
 import shutil
 import signal
@@ -21,7 +20,7 @@ from tests.support import rspawn_driver
 from tests.support.dispatching import (      # noqa: F401
     FakeDelivery, kept, signing, wait_for_answers,
 )
-from tests.support.processes import is_running
+from tests.support.processes import is_running, resident_size
 from tests.support.resident_signer import DELIVERED, host, wait_until      # noqa: F401
 from tests.support.rspawn_driver import (
     MESSAGE, command, files_opened_by_us, kill, open_files, workers,
@@ -72,15 +71,6 @@ def test_busy_worker_that_is_killed_costs_one_deferral(host):
         assert answers == [DELIVERED] * 9 + [b"Zqmail-rspawn: the signing process died (#4.3.0)\n"]
 
 
-def resident(process_id):
-    """Returns the resident size in bytes; 0 of a process that has ended."""
-    try:
-        statm = pathlib.Path(f"/proc/{process_id}/statm").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def test_worker_that_has_grown_is_replaced(host):
     """A header of many fields leaves it with tens of MiB; no delivery sees that it goes.
 
@@ -94,11 +84,12 @@ def test_worker_that_has_grown_is_replaced(host):
         for number in range(10, 13):
             assert running.deliver(1, host.add(number)) == DELIVERED
         assert workers(running) == [worker]
-        too_much = resident(worker) + growth.MOST
+        too_much = resident_size(worker) + growth.MOST
         for _ in range(4):
             assert running.deliver(1, b"0/6") == DELIVERED
             assert host.tags()["d"] == "example.com"
-            wait_until(lambda: worker not in workers(running) or resident(worker) < too_much)
+            wait_until(lambda: worker not in workers(running)
+                       or resident_size(worker) < too_much)
             if worker not in workers(running):
                 break
         else:

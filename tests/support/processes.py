@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""States of other processes."""
+"""States and sizes of other processes."""
+
+import os
 
 
 def state(process_id):
@@ -17,3 +19,12 @@ def is_running(process_id):
         return state(process_id) != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def resident_size(process_id):
+    """Returns the bytes that a process has in memory; 0 of one that has ended."""
+    try:
+        with open(f"/proc/{process_id}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0

@@ -22,6 +22,7 @@ import tempfile
 import time
 
 from tests.support import rspawn, rspawn_driver, signing
+from tests.support.processes import resident_size
 from tests.support.rspawn_driver import open_files, workers
 
 AT_ONCE = 20
@@ -197,12 +198,7 @@ def generate_key():
 
 def memory(running):
     """Returns the resident MiB of qmail-rspawn and its oldest signing process."""
-    pages = 0
-    for process_id in [running.process.pid] + workers(running)[:1]:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            with open(f"/proc/{process_id}/statm", encoding="ascii") as file:
-                pages += int(file.read().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return sum(map(resident_size, [running.process.pid] + workers(running)[:1])) / 2**20
 
 
 def main():
