@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Measures how much memory a long-running process has gained since it began to work.
+"""Measures the memory of a long-running process, and what it has gained since it began to work.
 
 A header of many thousand fields fragments tens of MiB, which are free but are not
 returned to the system.  A process that has grown so exits, and another replaces it.
@@ -23,8 +23,18 @@ class Growth:
 
 def in_memory():
     """Returns the resident size of this process in bytes, 0 if /proc does not give it."""
+    return pages(1)
+
+
+def in_addresses():
+    """Returns the address space that this process uses in bytes, 0 if /proc does not give it."""
+    return pages(0)
+
+
+def pages(field):
+    """Returns a field of STATM (its index) in bytes, 0 if there is none."""
     try:
         with open(STATM, "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            return int(file.read().split()[field]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0

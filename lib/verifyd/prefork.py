@@ -17,12 +17,12 @@ import time
 
 from .. import maillog
 from ..errors import Trouble
-from ..growth import Growth
+from ..growth import Growth, in_addresses
 
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 LONGEST = 3             # seconds of real time that a connection may take
-MEMORY = 256 * 1024 * 1024  # bytes of address space; see restrict()
+MEMORY = 256 * 1024 * 1024  # bytes of address space that a worker may add; see restrict()
 MOST_CONNECTIONS = 10_000   # of one worker, which limits leaks
 IDLE = 5                # seconds after which an idle worker checks that its parent lives
 PAUSE = 0.1             # seconds before a worker that failed is replaced
@@ -132,10 +132,12 @@ def work_and_exit(listening, serve, parent):
 def restrict():
     """Limits this process to the resources that a connection needs.
 
-    The limit on memory applies to address space, so it includes the libraries: 30 MiB.
-    A header of 1 MB with the most fields takes 110 MiB.
+    The limit on memory applies to address space.  Of this a worker uses 30 MiB before its
+    first message, but a free-threaded Python has 1 GiB for its objects by then, so only what
+    a message adds can be limited.  A header of 1 MB with the most fields adds 80 MiB.
     """
-    for limit, value in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CORE, 0),
+    memory = in_addresses() + MEMORY
+    for limit, value in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0),
                          (resource.RLIMIT_NPROC, 0), (resource.RLIMIT_NOFILE, 32)):
         _, most = resource.getrlimit(limit)
         value = value if most == resource.RLIM_INFINITY else min(value, most)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Workers: what a connection does to one is nothing to the others."""
 
+import ast
 import contextlib
 import os
 import shutil
@@ -21,6 +22,7 @@ import os, resource, signal, socket, sys, time
 sys.path.insert(0, {root!r})
 from lib import maillog
 from lib.errors import SettingTrouble
+from lib.growth import in_addresses
 from lib.verifyd import prefork
 prefork.LONGEST, prefork.IDLE, prefork.MOST_CONNECTIONS = {longest}, 1, {most}
 generation, grown = 0, []
@@ -50,6 +52,11 @@ def serve(connection):
         raise ValueError("of this message")
     elif word == b"memory":
         bytearray((2 << 30) - 1)    # more than it may have
+    elif word == b"some memory":
+        bytearray(128 << 20)
+    elif word == b"addresses":
+        connection.send(b"%d" % in_addresses())
+        return
     elif word == b"limits":
         connection.send(repr([resource.getrlimit(getattr(resource, "RLIMIT_" + name))
                               for name in ("AS", "CORE", "NPROC", "NOFILE")]).encode())
@@ -194,20 +201,29 @@ def test_an_idle_worker_does_not_wait_for_ever(monkeypatch, option):
             listening.accept()
 
 
-# How it is started -> (soft, hard) limits of a worker: memory, core, processes, descriptors.
-LIMITS = {
-    (): [(256 << 20,) * 2, (0, 0), (0, 0), (32, 32)],
-    ("prlimit", "--as=209715200", "--nofile=20"): [(200 << 20,) * 2, (0, 0), (0, 0), (20, 20)],
-}
+def limits(running):
+    """Returns the (soft, hard) limits of a worker: memory, core, processes, descriptors."""
+    return ast.literal_eval(running.say(b"limits").decode())
 
 
-@pytest.mark.parametrize("prefix", LIMITS)
-def test_limits(prefix):
-    """Lower ones that it was started with stay."""
-    if prefix and not shutil.which(prefix[0]):
-        pytest.skip(f"needs {prefix[0]}")
-    with Running(prefix=prefix) as running:
-        assert running.say(b"limits") == repr(LIMITS[prefix]).encode()
+def test_limits():
+    with Running() as running:
+        memory, *others = limits(running)
+        assert others == [(0, 0), (0, 0), (32, 32)]
+        assert memory[0] == memory[1]
+        assert 128 << 20 < memory[0] - int(running.say(b"addresses")) <= 256 << 20
+
+
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="needs prlimit")
+def test_lower_limits_stay():
+    with Running(prefix=("prlimit", "--as=209715200", "--nofile=20")) as running:
+        assert limits(running) == [(200 << 20,) * 2, (0, 0), (0, 0), (20, 20)]
+
+
+def test_a_worker_has_the_memory_for_a_message():
+    """Whatever its Python has reserved before: a free-threaded one takes 1 GiB."""
+    with Running() as running:
+        assert running.say(b"some memory").startswith(b"1 ")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may have any number of processes")
