@@ -8,6 +8,7 @@ them, so no process is found on systems without it.
 import glob
 import os
 import re
+import sys
 from typing import NamedTuple
 
 from ..errors import SettingTrouble
@@ -28,9 +29,12 @@ VARIABLE = re.compile(rb"\+([ \t]*(?:QMAILQUEUE|DKVERIFY|DKDMARC))=([^\0\n]*)")
 # and raises SettingTrouble.
 READERS = {"DKVERIFY": Settings.letters, "DKDMARC": Settings.dmarc}
 
+# Bytes that a free-threaded Python takes more, of either kind.
+FREE_THREADED = 30 << 20 if "t" in sys.abiflags else 0
 # RLIMIT_AS, RLIMIT_DATA -> bytes below which the verifier passes no mail, and bytes below which
 # it does not pass mail with the largest headers (doc/verifying).
-NEEDS = {"address space": (30_000_000, 64 << 20), "data size": (15_000_000, 50 << 20)}
+NEEDS = {"address space": (30_000_000 + FREE_THREADED, (64 << 20) + FREE_THREADED),
+         "data size": (15_000_000 + FREE_THREADED, (50 << 20) + FREE_THREADED)}
 ENLARGE = f"softlimit -m 100000000 in the run script of {SMTPD}, and restart it"
 
 

@@ -7,6 +7,7 @@ import resource
 import shutil
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -108,10 +109,13 @@ def test_verifying(host, name):
             in zip(found, expected)] == expected and len(found) == len(expected), found
 
 
+# A free-threaded Python verified with 44 MiB of addresses, but not with 43.
+MORE = 31 * MB if "t" in sys.abiflags else 0
 LIMITS = {
-    ("RLIMIT_AS", 5 * MB): "FAIL", ("RLIMIT_AS", 24 * MB): "FAIL", ("RLIMIT_AS", 50 * MB): "warn",
-    ("RLIMIT_AS", 100 * MB): "ok", ("RLIMIT_DATA", 5 * MB): "FAIL",
-    ("RLIMIT_DATA", 20 * MB): "warn", ("RLIMIT_DATA", 100 * MB): "ok",
+    ("RLIMIT_AS", 5 * MB): "FAIL", ("RLIMIT_AS", 24 * MB + MORE): "FAIL",
+    ("RLIMIT_AS", 50 * MB + MORE): "warn", ("RLIMIT_AS", 100 * MB): "ok",
+    ("RLIMIT_DATA", 5 * MB + MORE): "FAIL",
+    ("RLIMIT_DATA", 20 * MB + MORE): "warn", ("RLIMIT_DATA", 100 * MB): "ok",
 }
 
 
