@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Programs of others read each result of our field as it was meant."""
 
+import pathlib
+
 import pytest
 
 from tests.support import debian_packages, opendmarc, results_fields, results_readers
@@ -135,7 +137,11 @@ def test_spamassassin(spamassassin, name):
 
 @pytest.fixture(scope="module")
 def rspamd(tmp_path_factory):
-    return debian_packages.unpacked("rspamd", tmp_path_factory.mktemp("rspamd"))
+    package = debian_packages.unpacked("rspamd", tmp_path_factory.mktemp("rspamd"))
+    reader = package.find("/usr/share/rspamd/lualib/lua_auth_results.lua")
+    if "parse_ar_element" not in pathlib.Path(reader).read_text():
+        pytest.skip("this rspamd, as that of Debian 11, reads no results")
+    return package
 
 
 def test_rspamd(rspamd):

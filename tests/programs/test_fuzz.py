@@ -64,7 +64,8 @@ def fuzzer(*arguments):
 @pytest.mark.slow
 def test_a_second_for_each_target():
     process = fuzzer("-m", "tests.fuzz.fuzzing", "--seconds", 1, "--seed", 1)
-    *lines, total = [line.split() for line in process.stdout.splitlines()]
+    *lines, total = [line.split() for line in process.stdout.splitlines()
+                     if "without the judge" not in line]
     assert process.returncode == 0, process.stdout + process.stderr[-3000:]
     assert sorted(line[0] for line in lines) == sorted(targets.TARGETS)
     assert all(int(line[1]) for line in lines), process.stdout

@@ -27,10 +27,9 @@ def hostile(directory):
     modules.mkdir()
     for name in HOSTILE_MODULES:
         (modules / f"{name}.py").write_text(f"open({trace!r}, 'a').write('{name} ')")
-    version = "python{}.{}".format(*sys.version_info)
-    relocated = modules / "lib" / version
+    library = pathlib.Path(os.__file__).parent      # lib/python3.14t, for example
+    relocated = modules / "lib" / library.name
     relocated.mkdir(parents=True)
-    library = pathlib.Path(os.__file__).parent
     for path in library.iterdir():
         if path.name != "encodings":
             (relocated / path.name).symlink_to(path)
@@ -38,7 +37,7 @@ def hostile(directory):
     with open(relocated / "encodings" / "__init__.py", "a") as file:    # before open() is there
         file.write(f"\nimport posix\nposix.open({trace!r}, posix.O_CREAT)\n")
     (modules / "pyvenv.cfg").touch()
-    site = modules / "home/.local/lib" / version / "site-packages"
+    site = modules / "home/.local/lib" / library.name / "site-packages"
     site.mkdir(parents=True)
     (site / "evil.pth").write_text(f"import sys; open({trace!r}, 'w')")
     return modules, {
