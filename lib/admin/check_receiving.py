@@ -30,12 +30,13 @@ VARIABLE = re.compile(rb"\+([ \t]*(?:QMAILQUEUE|DKVERIFY|DKDMARC))=([^\0\n]*)")
 READERS = {"DKVERIFY": Settings.letters, "DKDMARC": Settings.dmarc}
 
 # Bytes that a free-threaded Python takes more, of either kind.
-FREE_THREADED = 30 << 20 if "t" in sys.abiflags else 0
+FREE_THREADED = 34 << 20 if "t" in sys.abiflags else 0
 # RLIMIT_AS, RLIMIT_DATA -> bytes below which the verifier passes no mail, and bytes below which
 # it does not pass mail with the largest headers (doc/verifying).
-NEEDS = {"address space": (30_000_000 + FREE_THREADED, (64 << 20) + FREE_THREADED),
+NEEDS = {"address space": (30_000_000 + FREE_THREADED, (80 << 20) + FREE_THREADED),
          "data size": (15_000_000 + FREE_THREADED, (50 << 20) + FREE_THREADED)}
-ENLARGE = f"softlimit -m 100000000 in the run script of {SMTPD}, and restart it"
+ENLARGE = (f"softlimit -m {150_000_000 if FREE_THREADED else 100_000_000} in the run script of "
+           f"{SMTPD}, and restart it")
 
 
 class Receiver(NamedTuple):

@@ -113,7 +113,7 @@ def test_verifying(host, name):
 MORE = 31 * MB if "t" in sys.abiflags else 0
 LIMITS = {
     ("RLIMIT_AS", 5 * MB): "FAIL", ("RLIMIT_AS", 24 * MB + MORE): "FAIL",
-    ("RLIMIT_AS", 50 * MB + MORE): "warn", ("RLIMIT_AS", 100 * MB): "ok",
+    ("RLIMIT_AS", 76 * MB + MORE): "warn", ("RLIMIT_AS", 100 * MB + MORE): "ok",
     ("RLIMIT_DATA", 5 * MB + MORE): "FAIL",
     ("RLIMIT_DATA", 20 * MB + MORE): "warn", ("RLIMIT_DATA", 100 * MB): "ok",
 }
