@@ -118,7 +118,7 @@ def control_file_dangling(host):
 
 def old_packages(host):
     """As those of an older distribution."""
-    version = "python{}.{}".format(*sys.version_info)
+    version = "python{}.{}".format(*sys.version_info) + ("t" if "t" in sys.abiflags else "")
     described = no_packages(host) / "lib" / version / "site-packages" / "dnspython-2.0.0.dist-info"
     described.mkdir(parents=True)
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: dnspython\nVersion: 2.0.0\n")

@@ -245,8 +245,7 @@ def test_copy_of_the_real_qmail(host):
 
 
 def test_shellcheck():
-    shellcheck = shutil.which("shellcheck") or pytest.skip("needs shellcheck")
     checkout = install_driver.rspawn.CHECKOUT
-    subprocess.run([shellcheck, "-x", "install.sh", *(checkout / "install").glob("*.sh"),
+    subprocess.run([*shells.shellcheck(), "install.sh", *(checkout / "install").glob("*.sh"),
                     checkout / "launcher" / "qmail-dk-verify", checkout / "launcher" / "qmail-dk"],
                    check=True, cwd=checkout)

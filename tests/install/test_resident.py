@@ -34,7 +34,7 @@ def qmail_send(host):
     (mess / "1").write_bytes(MESSAGE)
     user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if ROOT else {}
     program = subprocess.Popen(
-        [rspawn(host)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+        [rspawn(host)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, cwd=mess.parent,
         env={**host.environment, "DKREMOTE": str(host.directory / "qmail-remote")}, **user)
 
     def deliver():
@@ -176,7 +176,7 @@ def test_python_gone(host, remote):
     shutil.rmtree(host.recorded("release"))
     user = {"user": NOBODY, "group": NOBODY} if ROOT else {}
     done = subprocess.run([rspawn(host)], stdin=subprocess.DEVNULL, capture_output=True,
-                          env=host.environment, **user)
+                          env=host.environment, cwd=host.qmail, **user)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"\n", b"")
 
 

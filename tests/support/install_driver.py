@@ -295,7 +295,7 @@ class Host:
         """Delivers a message from a domain with a key.  Returns the Delivery."""
         user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
         return rspawn.deliver([launcher or self.remote], self.message, self.environment,
-                              (HOST, SENDER, "jane@example.net"), **user)
+                              (HOST, SENDER, "jane@example.net"), cwd=self.qmail, **user)
 
     def recorded(self, name):
         lines = (self.prefix / "installed").read_text().splitlines()

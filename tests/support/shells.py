@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -26,6 +27,20 @@ SCRIPTS = sorted(
 def program(name):
     """Returns the path of a shell; skips the test if it is missing."""
     return os.path.realpath(shutil.which(name) or pytest.skip(f"needs {name}"))
+
+
+def shellcheck():
+    """Returns the words in front of the scripts to check; skips the test without it.
+
+    Older ones than 0.8, as that of Debian 11, know neither all directives nor all ways to
+    set a variable.
+    """
+    path = shutil.which("shellcheck") or pytest.skip("needs shellcheck")
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    version = re.search(r"^version: (\d+)\.(\d+)", said, re.MULTILINE)
+    if tuple(map(int, version.groups())) < (0, 8):
+        pytest.skip("needs shellcheck 0.8 or later")
+    return [path, "-x"]
 
 
 def named_sh(directory, name):
