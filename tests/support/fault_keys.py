@@ -108,8 +108,11 @@ class KeyCommands(Subject):
             return os.path.realpath(self.directory / "default") == str(
                 (self.directory / "s2").resolve())
         if where == "remove":
-            return {path.name: os.readlink(path) for path in self.directory.iterdir()
-                    if path.is_symlink()} == {"default.removed": "s1", "default.unused": "s2"}
+            links = {path.name: os.readlink(path) for path in self.directory.iterdir()
+                     if path.is_symlink()}
+            # Where the first name can't be looked at, it may be taken, and the other one serves.
+            return links in ({"default.removed": "s1", "default.unused": "s2"},
+                             {"default.former": "s1", "default.unused": "s2"})
         return (self.directory / "default.next").exists()
 
 
