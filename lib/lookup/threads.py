@@ -10,6 +10,7 @@ import _queue
 import _thread
 import contextlib
 import resource
+import sys
 from collections import deque
 
 from .. import process
@@ -18,6 +19,9 @@ STACK = 256 * 1024          # bytes of a thread's stack
 
 # Under a limit of addresses one thread for each so many bytes, as they need memory to work.
 FOR_EACH = 16 * 1024 * 1024
+
+# Under such a limit 3.14's threads without a global lock may wait for each other for ever.
+FREE_THREADED = "t" in sys.abiflags
 
 
 def at_once(function, items, most):
@@ -65,4 +69,7 @@ def allowed(most):
     _thread.stack_size(STACK)
     limits = [limit for limit, _ in map(resource.getrlimit,
                                         (resource.RLIMIT_AS, resource.RLIMIT_DATA))]
-    return min([most] + [limit // FOR_EACH for limit in limits if limit != resource.RLIM_INFINITY])
+    finite = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    if finite and FREE_THREADED:
+        return 1
+    return min([most] + [limit // FOR_EACH for limit in finite])
