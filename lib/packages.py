@@ -20,13 +20,18 @@ def add_site_packages():
     environment = os.path.dirname(os.path.dirname(os.path.abspath(sys.executable)))
     if os.path.exists(os.path.join(environment, "pyvenv.cfg")):
         # An interpreter without a global lock has packages of its own: lib/python3.14t.
-        version = "python{}.{}".format(*sys.version_info) + ("t" if "t" in sys.abiflags else "")
+        version = "python{}.{}".format(*sys.version_info) + "t" * is_free_threaded()
         directories = [os.path.join(environment, "lib", version, "site-packages")]
     else:
         directories = site.getsitepackages()
     for directory in directories:
         if directory not in sys.path:
             sys.path.append(directory)
+
+
+def is_free_threaded():
+    """Returns whether this Python runs threads without a global lock, as python3.14t does."""
+    return "t" in sys.abiflags
 
 
 class Late(types.ModuleType):

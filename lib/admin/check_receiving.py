@@ -8,10 +8,10 @@ them, so no process is found on systems without it.
 import glob
 import os
 import re
-import sys
 from typing import NamedTuple
 
 from ..errors import SettingTrouble
+from ..packages import is_free_threaded
 from ..settings import Settings, at_once
 from . import running
 from .check_installation import REPAIR
@@ -30,12 +30,12 @@ VARIABLE = re.compile(rb"\+([ \t]*(?:QMAILQUEUE|DKVERIFY|DKDMARC))=([^\0\n]*)")
 READERS = {"DKVERIFY": Settings.letters, "DKDMARC": Settings.dmarc}
 
 # Bytes that a free-threaded Python takes more, of either kind.
-FREE_THREADED = 34 << 20 if "t" in sys.abiflags else 0
+MORE_MEMORY = 34 << 20 if is_free_threaded() else 0
 # RLIMIT_AS, RLIMIT_DATA -> bytes below which the verifier passes no mail, and bytes below which
 # it does not pass mail with the largest headers (doc/verifying).
-NEEDS = {"address space": (30_000_000 + FREE_THREADED, (80 << 20) + FREE_THREADED),
-         "data size": (15_000_000 + FREE_THREADED, (50 << 20) + FREE_THREADED)}
-ENLARGE = (f"softlimit -m {150_000_000 if FREE_THREADED else 100_000_000} in the run script of "
+NEEDS = {"address space": (30_000_000 + MORE_MEMORY, (80 << 20) + MORE_MEMORY),
+         "data size": (15_000_000 + MORE_MEMORY, (50 << 20) + MORE_MEMORY)}
+ENLARGE = (f"softlimit -m {150_000_000 if MORE_MEMORY else 100_000_000} in the run script of "
            f"{SMTPD}, and restart it")
 
 

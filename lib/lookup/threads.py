@@ -10,18 +10,15 @@ import _queue
 import _thread
 import contextlib
 import resource
-import sys
 from collections import deque
 
 from .. import process
+from ..packages import is_free_threaded
 
 STACK = 256 * 1024          # bytes of a thread's stack
 
 # Under a limit of addresses one thread for each so many bytes, as they need memory to work.
 FOR_EACH = 16 * 1024 * 1024
-
-# Under such a limit 3.14's threads without a global lock may wait for each other for ever.
-FREE_THREADED = "t" in sys.abiflags
 
 
 def at_once(function, items, most):
@@ -70,6 +67,6 @@ def allowed(most):
     limits = [limit for limit, _ in map(resource.getrlimit,
                                         (resource.RLIMIT_AS, resource.RLIMIT_DATA))]
     finite = [limit for limit in limits if limit != resource.RLIM_INFINITY]
-    if finite and FREE_THREADED:
+    if finite and is_free_threaded():   # 3.14's threads may wait for each other for ever then
         return 1
     return min([most] + [limit // FOR_EACH for limit in finite])

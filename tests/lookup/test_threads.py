@@ -3,6 +3,7 @@
 
 import _thread
 import resource
+import sys
 import threading
 import time
 
@@ -69,7 +70,7 @@ def test_little_memory(monkeypatch, which, limit, expected):
     """Else their stacks take what they need to work."""
     monkeypatch.setattr(resource, "getrlimit", lambda asked: (
         limit if asked == getattr(resource, which) else resource.RLIM_INFINITY, -1))
-    monkeypatch.setattr(threads, "FREE_THREADED", False)
+    monkeypatch.setattr(sys, "abiflags", "")
     assert threads.allowed(128) == expected
-    monkeypatch.setattr(threads, "FREE_THREADED", True)
+    monkeypatch.setattr(sys, "abiflags", "t")
     assert threads.allowed(128) == (128 if limit == resource.RLIM_INFINITY else 1)

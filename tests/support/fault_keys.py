@@ -76,7 +76,7 @@ class KeyCommands(Subject):
         done = self.run(fault.where, fault.injection)
         signs = "activate" in fault.where or fault.where == "rotate"
         for check in (lambda: flaw(self.admin.keys, self.before, signs),
-                      lambda: self.goes_on(fault.where, done.returncode == 0),
+                      lambda: self.goes_on(fault, done.returncode == 0),
                       lambda: flaw(self.admin.keys, self.before, signs)):
             found = check()
             if found:
@@ -84,11 +84,11 @@ class KeyCommands(Subject):
         return "done" if done.returncode == 0 else (
             "killed" if done.returncode < 0 else "refused")
 
-    def goes_on(self, where, was_done):
+    def goes_on(self, fault, was_done):
         """Runs the command again.  Returns what is wrong with that, or None."""
         after = private_keys(self.admin.keys)
-        done = self.admin.run(*COMMANDS[where][1])
-        if done.returncode and not (was_done or self.is_there(where)):
+        done = self.admin.run(*COMMANDS[fault.where][1])
+        if done.returncode and not (was_done or self.is_there(fault)):
             return f"the next run: {done}"
         if not after <= private_keys(self.admin.keys):
             return "the next run took a private key away"
@@ -96,23 +96,24 @@ class KeyCommands(Subject):
                 if path.name.startswith(key_storage.TEMPORARY)]
         if left and not done.returncode:
             return f"the next run left {left}"
-        if not self.is_there(where):
+        if not self.is_there(fault):
             return "the next run did nothing"
-        if where == "keygen" and len(os.listdir(self.directory)) != 2:
+        if fault.where == "keygen" and len(os.listdir(self.directory)) != 2:
             return f"not a key and a link: {os.listdir(self.directory)}"
         return None
 
-    def is_there(self, where):
+    def is_there(self, fault):
         """Returns whether the command has taken effect."""
-        if "activate" in where:
+        if "activate" in fault.where:
             return os.path.realpath(self.directory / "default") == str(
                 (self.directory / "s2").resolve())
-        if where == "remove":
+        if fault.where == "remove":
             links = {path.name: os.readlink(path) for path in self.directory.iterdir()
                      if path.is_symlink()}
-            # Where the first name can't be looked at, it may be taken, and the other one serves.
-            return links in ({"default.removed": "s1", "default.unused": "s2"},
-                             {"default.former": "s1", "default.unused": "s2"})
+            names = ["default.removed"]
+            if fault.error == "EACCES":     # that name may be taken then, and the other one serves
+                names.append("default.former")
+            return links in [{name: "s1", "default.unused": "s2"} for name in names]
         return (self.directory / "default.next").exists()
 
 
