@@ -2,7 +2,10 @@
 """A page of HTML that needs no other file, no script and no network."""
 
 import os
+import stat
 from html import escape
+
+from ..errors import RequestTrouble
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1a202c; --page: #fff; --line: #cbd5e0;
@@ -54,17 +57,20 @@ def whole(title, parts):
 def write(path, page):
     """Writes a page (str) in the place of a file, which is whole at every instant.
 
-    Raises OSError.
+    Replaces only a file: root would take away /dev/stdout or /dev/null, for all programs.
+    Raises RequestTrouble, OSError.
     """
-    new = f"{path}.{os.getpid()}.new"
-    try:
-        with open(new, "w", encoding="utf-8") as file:
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise RequestTrouble(f"{path} is there, and is no file that a page may replace")
+    new = f"{path}.{os.urandom(8).hex()}.new"
+    with open(new, "x", encoding="utf-8") as file:      # through no link
+        try:
             file.write(page)
-        os.replace(new, path)
-    except OSError:
-        if os.path.lexists(new):
+            file.flush()
+            os.replace(new, path)
+        except BaseException:
             os.unlink(new)
-        raise
+            raise
 
 
 def more(left):
