@@ -9,6 +9,7 @@ import time
 from ...lookup import budget, name_servers
 from ...lookup.memory import Memory
 from ...lookup.threads import at_once
+from ...mail import address
 from .sums import Table
 
 AT_ONCE = 64            # questions; dnscache takes 200
@@ -38,10 +39,13 @@ def count(undecided, addresses, seconds):
 def servers(asking, domain):
     """Returns the names of a domain's name servers, list of str.
 
-    asking: name_servers.Asking; domain: str, any text
+    asking: name_servers.Asking; domain: str, any text, as local users can put it into a log
     """
+    name = domain.encode("ascii", "replace")
+    if not address.are_labels(name):        # a query could not hold it
+        return [UNKNOWN]
     try:
-        onward = asking.start(b"any." + domain.encode("ascii", "replace"))
+        onward = asking.start(b"any." + name)
     except name_servers.Unknown:
         return [UNKNOWN]
     return [name_servers.shown(name) for name in onward.servers]

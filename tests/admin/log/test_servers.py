@@ -42,3 +42,16 @@ def test_a_dead_resolver_is_not_waited_for_long(log):
     with DnsServer(ZONE) as server:
         log.admin.environment["DNSCACHEIP"] = server.address
         assert rows(log.sums("--names", log.path)["servers"]) == {"not known now": [1, 1]}
+
+
+@pytest.mark.parametrize("text", ["a" * 64 + ".example", "a" * 300 + ".example", "a..example",
+                                  "a%.example", "/", "-"])
+def test_what_is_no_domain_is_not_asked_for(admin, text):
+    """Any user of the host can write a line with it to syslog."""
+    log = Log(admin)
+    log.write("qmail-qfilter-verify: qp 1 accepted: no signature (C); spf=temperror "
+              f"mailfrom={text} (TXT of a name: timeout); dns 9.000 s")
+    with DnsServer({}) as server:
+        log.admin.environment["DNSCACHEIP"] = server.address
+        assert rows(log.sums("--names", log.path)["servers"]) == {"not known now": [1, 1]}
+        assert not server.asked
