@@ -13,9 +13,9 @@ from ..signing import key_files
 from . import check_permissions, key_places, records, removal, rotation
 from .findings import FAIL, OK, WARN, Finding
 
-DAY = 86400
-OLD = 400                   # days: "every year or so", doc/dns
+OLD = 400                   # days: more than twice what doc/changing-keys advises
 MOST_NAMED = 20             # domains in one line
+OF_ME = "locals", "bouncehost"      # control files for which me stands in
 
 
 def way_findings(settings):
@@ -95,11 +95,11 @@ def identity(path):
 
 
 def age_findings(key):
-    """Checks the age of a key_files.SigningKey, which is the time since its file was modified."""
+    """Checks the age of a key_files.SigningKey."""
     path = os.fsdecode(key.path)
-    days = int((time.time() - os.stat(path).st_mtime) // DAY)
+    days = int((time.time() - rotation.made(key)) // rotation.DAY)
     if days > OLD:
-        return [Finding(WARN, path, f"is {days} days old; advised is a new key every year or so",
+        return [Finding(WARN, path, f"is {days} days old; advised is a new key twice a year or so",
                         key_places.rotate_command(key))]
     return [Finding(OK, path, f"is {days} days old")]
 
@@ -115,7 +115,7 @@ def former_findings(place, key, settings):
         return [Finding(WARN, place.path + key_places.FORMER, str(trouble),
                         key_places.rotate_command(key, "--activate"))], False
     until = rotation.needed_until(former, settings.control)
-    name = f"{former.selector}._domainkey.{place.domain}"
+    name = records.key_name(former.selector, place.domain)
     if until < time.time():
         return [Finding(WARN, former.files[0], f"has not been needed since "
                         f"{rotation.date(until)}, nor has its record {name}",
@@ -159,7 +159,8 @@ def expiry_findings(settings):
                             "that waits longer in others' queues, as it may for a week, arrives "
                             "with one that counts no more",
                             f"make it {rotation.QUEUE_LIFETIME} or more, or take it out")]
-        return [Finding(OK, "DKIMEXPIRE", f"signatures expire after {seconds // DAY} days")]
+        days = seconds // rotation.DAY
+        return [Finding(OK, "DKIMEXPIRE", f"signatures expire after {days} days")]
     return []
 
 
@@ -188,13 +189,13 @@ def has_key(domain, patterns):
 def hosted(control):
     """Returns the domains in qmail's locals, bouncehost, rcpthosts and virtualdomains; set of str.
 
-    control: the directory of these files.  Without locals or bouncehost, me counts instead
-    (qmail-send(8)).
+    control: the directory of these files.  Where there is no locals or no bouncehost, me counts
+    instead (qmail-send(8)); where there is an empty one, it does not.
     """
     found = set()
-    for name, instead in (("locals", "me"), ("bouncehost", "me"), ("rcpthosts", None),
-                          ("virtualdomains", None)):
-        for line in lines(control, name) or (lines(control, instead) if instead else ()):
+    for name in "locals", "bouncehost", "rcpthosts", "virtualdomains":
+        missing = not os.path.lexists(os.path.join(control, name))
+        for line in lines(control, "me" if missing and name in OF_ME else name):
             domain = line.partition(":")[0].rpartition("@")[2].strip().lower().lstrip(".")
             with contextlib.suppress(RequestTrouble):
                 found.add(key_places.checked_domain(domain))

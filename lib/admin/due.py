@@ -24,7 +24,7 @@ from . import (
     check_keys, check_permissions, distribution, key_places, key_storage, published, records,
     rotation,
 )
-from .due_keys import Finished, faults, is_published, made, record_of
+from .due_keys import Finished, faults, is_published, record_of
 from .findings import failures
 from .key_places import FORMER, NEXT, OF_KEYS, UNSYNCED
 from .publishing.choice import publisher
@@ -213,7 +213,7 @@ class Run:
             if key is None or os.path.lexists(place.path + NEXT) or FORMER in rotation.leaving(
                     place):
                 return
-        due = made(key) + self.age
+        due = rotation.made(key) + self.age
         if due > time.time():
             self.following.append((due, place.domain))
             return

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the files and the DNS say about keys that are to be changed, for qmail-dk rotate --due."""
 
-import contextlib
 import os
-import re
-import time
 
 from ..errors import KeyTrouble
 from . import check_keys, records, rotation
@@ -80,16 +77,3 @@ def faults(key, questions):
     if not failures(found) and all(answer.status == "found" for _, answer in said.answers):
         return []
     return [finding.text for finding in found if finding.level != OK]
-
-
-def made(key):
-    """Returns when a SigningKey was made, seconds since 1970: the date in its selector says so.
-
-    Without one, or if that is in the future, it is when its file was last modified.
-    """
-    date = re.fullmatch(r"\D*(\d{8})[a-z]?", key.selector.decode())
-    with contextlib.suppress(ValueError, OverflowError):
-        when = time.mktime(time.strptime(date[1], "%Y%m%d")) if date else time.time() + 1
-        if when <= time.time():
-            return when
-    return os.stat(key.path).st_mtime

@@ -13,7 +13,9 @@ the last of them.
 
 import contextlib
 import os
+import re
 import stat
+import time
 from typing import NamedTuple
 
 from .. import settings
@@ -43,6 +45,19 @@ class Former(NamedTuple):
     selector: str
     replaced: float
     files: list
+
+
+def made(key):
+    """Returns when a SigningKey was made, seconds since 1970: the date in its selector says so.
+
+    Without one, or if that is in the future, it is when its file was last modified.
+    """
+    date = re.fullmatch(r"\D*(\d{8})[a-z]?", key.selector.decode())
+    with contextlib.suppress(ValueError, OverflowError):
+        when = time.mktime(time.strptime(date[1], "%Y%m%d")) if date else time.time() + 1
+        if when <= time.time():
+            return when
+    return os.stat(key.path).st_mtime
 
 
 def place_to_rotate(domain, patterns, algorithm):

@@ -172,6 +172,16 @@ def test_age(admin, days, level):
     assert ("remedy: qmail-dk rotate" in line) == (level == "warn")
 
 
+def test_a_copied_key_is_no_younger(admin):
+    """check and rotate --due agree on its age: the date in its selector counts first."""
+    directory = admin.keys / DOMAIN
+    os.rename(directory / "s1", directory / "s20250101")
+    (directory / "default").unlink()
+    (directory / "default").symlink_to("s20250101")
+    days = int(time.time() - time.mktime((2025, 1, 1, 0, 0, 0, 0, 0, -1))) // 86400
+    assert f"/s20250101: is {days} days old" in admin.run("check", DOMAIN).stdout
+
+
 def test_an_activation_does_not_make_a_key_younger(admin):
     path = admin.keys / DOMAIN / "s1"
     os.utime(path, (1000, 1000))
@@ -218,6 +228,8 @@ HOSTED = {
     "below a key": ({"me": "mx.example.com\n"}, []),
     "locals": ({"me": "mx.example.net\n", "locals": "a.example\n#b.example\n\nlocalhost\n",
                 "bouncehost": "c.example\n"}, ["a.example", "c.example"]),
+    "an empty locals": ({"me": "mx.example.net\n", "locals": "", "bouncehost": "c.example\n"},
+                        ["c.example"]),
     "rcpthosts": ({"rcpthosts": "example.com\nA.example\n.b.example\n"},
                   ["a.example", "b.example"]),
     "virtualdomains": ({"virtualdomains":

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The age of a key, and what the DNS says of it, as qmail-dk rotate --due takes them."""
+"""What the DNS says of a key, as qmail-dk rotate --due takes it."""
 
-import os
-import time
 import types
 
 import pytest
@@ -16,28 +14,6 @@ from tests.support import signing
 
 KEY = crypto.load_private_key(signing.key("rsa.pem"))
 RECORD = signing.record(signing.key("rsa.pem")).encode()
-NOW = time.mktime((2026, 6, 1, 12, 0, 0, 0, 0, -1))
-MODIFIED = NOW - 86400 * 3
-
-# Selector -> the day that counts, None for that of the file.
-DATES = {
-    "s20260101": (2026, 1, 1), "s20260101b": (2026, 1, 1), "ed20251231z": (2025, 12, 31),
-    "20260101": (2026, 1, 1), "key-20260101": (2026, 1, 1), "s20260601": (2026, 6, 1),
-    "default": None, "s2026a": None, "s20261301": None, "s20260230": None, "s12345678": None,
-    "s20260602": None, "s99991231": None, "s202601011": None, "s20260101.x": None, "s1": None,
-}
-
-
-@pytest.mark.parametrize("selector", DATES)
-def test_when_a_key_was_made(tmp_path, monkeypatch, selector):
-    path = tmp_path / selector
-    path.touch()
-    os.utime(path, (MODIFIED, MODIFIED))
-    monkeypatch.setattr(time, "time", lambda: NOW)
-    key = SigningKey(b"example.com", selector.encode(), os.fsencode(path), False, None)
-    expected = (MODIFIED if DATES[selector] is None
-                else time.mktime((*DATES[selector], 0, 0, 0, 0, 0, -1)))
-    assert due_keys.made(key) == expected
 
 
 def said(*answers, instead=""):

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from lib.admin import rotation
+from lib.signing.key_files import SigningKey
 from tests.support import judges, rspawn, signing
 from tests.support.administrator import DOMAIN, GROUP, Administrator, records
 from tests.support.dns_server import DnsServer
@@ -299,3 +300,27 @@ def test_signing_while_rotating(admin):
         assert verdict.result == "pass", verdict
         selectors.add(verdict.selector)
     assert selectors == {"s0", "s1", "s2", "s3"}
+
+
+NOW = time.mktime((2026, 6, 1, 12, 0, 0, 0, 0, -1))
+MODIFIED = NOW - 86400 * 3
+
+# Selector -> the day that counts, None for that of the file.
+DATES = {
+    "s20260101": (2026, 1, 1), "s20260101b": (2026, 1, 1), "ed20251231z": (2025, 12, 31),
+    "20260101": (2026, 1, 1), "key-20260101": (2026, 1, 1), "s20260601": (2026, 6, 1),
+    "default": None, "s2026a": None, "s20261301": None, "s20260230": None, "s12345678": None,
+    "s20260602": None, "s99991231": None, "s202601011": None, "s20260101.x": None, "s1": None,
+}
+
+
+@pytest.mark.parametrize("selector", DATES)
+def test_when_a_key_was_made(tmp_path, monkeypatch, selector):
+    path = tmp_path / selector
+    path.touch()
+    os.utime(path, (MODIFIED, MODIFIED))
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    key = SigningKey(b"example.com", selector.encode(), os.fsencode(path), False, None)
+    expected = (MODIFIED if DATES[selector] is None
+                else time.mktime((*DATES[selector], 0, 0, 0, 0, 0, -1)))
+    assert rotation.made(key) == expected
