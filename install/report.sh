@@ -15,14 +15,18 @@ bad() {
 report() {
 	trouble=''
 	line qmail "$qmail, $flavour"
-	if [ ! -f "$prefix/installed" ] && [ -n "$(recorded version)" ]; then
-		bad installed "no longer: $prefix has gone, so mail is deferred; remedy: ./install.sh"
-		return
-	elif [ ! -f "$prefix/installed" ]; then
+	if [ -z "$(recorded version)" ]; then
 		bad installed "no, there is nothing in $prefix; remedy: ./install.sh"
 		return
+	elif record_is_whole; then
+		line installed "version $(recorded version), in $(recorded release)"
+	elif [ -d "$(recorded release)" ]; then
+		bad installed "in $(recorded release), but the record $prefix/installed is lost or cut short; remedy: ./install.sh"
+		return
+	else
+		bad installed "no longer: $(recorded release) has gone, so mail is deferred; remedy: ./install.sh"
+		return
 	fi
-	line installed "version $(recorded version), in $(recorded release)"
 	report_python || return 0
 	[ -z "$verifying_python" ] || report_launcher
 	report_parts

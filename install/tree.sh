@@ -17,9 +17,15 @@
 
 REPORTS=/var/lib/qmail-dk	# as in lib/admin/report_verbs.py
 
-# Prints the value recorded under a name: NAME.  If the prefix is gone, a launcher has it.
+# Succeeds if the record has its last line: a full disk, or half a backup, cuts files short.
+record_is_whole() {
+	grep -q '^last_environment=' "$prefix/installed" 2>/dev/null
+}
+
+# Prints the value recorded under a name: NAME.  If the record is gone, or not whole, a
+# launcher has it.
 recorded() {
-	if [ -f "$prefix/installed" ]; then
+	if record_is_whole || { [ -f "$prefix/installed" ] && [ -z "$(told '')" ]; }; then
 		sed -n "s/^$1=//p" "$prefix/installed"
 	else
 		told "$1"
@@ -45,10 +51,10 @@ add_record() {
 	sed 's/^/#: /' "$staging/installed" >>"$staging/beside"
 }
 
-# Restores the record if the prefix is gone, since the launchers that have it are removed
-# before everything else is.
+# Restores the record if only launchers have it, since they are removed before everything
+# else is.
 keep_record() {
-	[ -f "$prefix/installed" ] || told '' >"$prefix/installed"
+	record_is_whole || [ -z "$(told '')" ] || told '' >"$prefix/installed"
 }
 
 without_record() {

@@ -7,13 +7,14 @@ import sys
 from typing import NamedTuple
 
 from ..errors import SettingTrouble
-from ..settings import Settings
+from ..settings import Settings, at_once
 from . import running
 
 # Directory of the release to examine: this one, unless install.sh status names another.
 PREFIX = sys._xoptions.get("release") or os.path.dirname(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RECORD = os.path.join(PREFIX, "installed")
+LAST_RECORDED = "last_environment"      # the name in its last line
 BY_ENVIRONMENT = "QMAILREMOTE"      # as Installation.remote: notqmail reads this variable
 
 
@@ -94,13 +95,16 @@ def this_host() -> Host:
 def recorded(path: str = RECORD) -> "Installation | None":
     """Returns the Installation that install.sh recorded, None if there is no record.
 
-    Raises SettingTrouble if it can't be read.
+    Raises SettingTrouble if it can't be read, or has no end: a full disk, or half a backup,
+    cuts files short.
     """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", opener=at_once) as file:
             values = dict(line.rstrip("\n").partition("=")[::2] for line in file)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SettingTrouble(f"unable to read {path}: {error.strerror}") from error
+    if LAST_RECORDED not in values:
+        raise SettingTrouble(f"{path} is cut short; remedy: run ./install.sh")
     return Installation(*(values.get(name, "") for name in Installation._fields))

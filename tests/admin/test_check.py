@@ -99,6 +99,14 @@ def test_what_a_terminal_would_not_show_is_escaped(host):
     assert output.replace("\n", "").isprintable()
 
 
+def test_record_that_is_cut_short(host):
+    """Not: no Python is recorded, so mail is deferred."""
+    record = host.prefix / "installed"
+    record.write_text(record.read_text()[:-10])
+    for verb in "check", "why":
+        assert "installed is cut short; remedy: run ./install.sh" in host.refused(verb, DOMAIN)
+
+
 def test_misused(host):
     assert "is not a domain name" in host.refused("check", "../etc")
 

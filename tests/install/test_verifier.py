@@ -149,6 +149,23 @@ def test_qmail_queue_replaced_where_it_must(directory):
     assert before.pop(path)[:3] == after.pop(path)[:3] and after == before
 
 
+@pytest.mark.parametrize("size", [0, 400])
+def test_a_record_that_is_cut_short(directory, size):
+    """By a full disk, or half a backup: else the release that mail needs would be removed."""
+    packages()
+    host = Host(directory, "qmail 1.03")
+    host.install("--sign", "--verify", "--system-packages")
+    record = host.prefix / "installed"
+    whole = record.read_text()
+    record.write_text(whole[:size])
+    code, text = host.status()
+    assert code == 1 and f"{record} is lost or cut short; remedy: ./install.sh" in text
+    host.install("--sign")
+    assert record.read_text() == whole and host.status()[0] == 0
+    assert host.deliver() == SIGNED
+    assert queue(host, b"exit 57\n", DKVERIFY="C") == 31
+
+
 def test_private_environment(host):
     done = host.run()
     if "the packages can't be installed" in done.stderr or "python3-venv" in done.stderr:

@@ -58,7 +58,8 @@ class Host(Administrator):
             f"qmail={self.directory}\nremote={remote}\n"
             f"launcher={self.prefix}/bin/qmail-remote\n"
             f"original={self.bin}/qmail-remote.orig\npython={rspawn.PYTHON}\n"
-            + "".join(f"{name}={value}\n" for name, value in {"verify": "yes", **others}.items()))
+            + "".join(f"{name}={value}\n" for name, value in {"verify": "yes", **others}.items())
+            + "last_environment=\n")
 
     def make_next(self):
         """Makes the next key, s2.  Returns the output of rotate."""
