@@ -3,6 +3,7 @@
 
 import ipaddress
 
+from ..process import fsencode
 from ..verifying import spf
 from .findings import FAIL, OK, WARN, Finding
 
@@ -18,7 +19,7 @@ def findings(domain, addresses, helo, find):
     find: as in spf.evaluate()
     """
     def evaluated(address):
-        return spf.evaluate(address, b"postmaster@" + domain.encode(), helo.encode(), find)
+        return spf.evaluate(address, b"postmaster@" + domain.encode(), fsencode(helo), find)
 
     for_others = evaluated(NOBODY)
     if for_others.status == "none":

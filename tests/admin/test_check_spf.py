@@ -54,9 +54,11 @@ def test_record(texts):
         assert bool(finding.remedy) == (level != "ok")
 
 
-def test_an_unknown_address_is_not_looked_for():
+@pytest.mark.parametrize("helo", ["", "\udcff\udcfe"], ids=ascii)
+def test_an_unknown_address_is_not_looked_for(helo):
+    """And control/me may hold anything."""
     zone = {"example.com TXT": [f"v=spf1 ip4:{ELSEWHERE} -all"]}
-    (finding,) = check_spf.findings("example.com", [], "", finder(zone))
+    (finding,) = check_spf.findings("example.com", [], helo, finder(zone))
     assert (finding.level, finding.text) == ("ok", "fail for others (-all of example.com)")
 
 
