@@ -83,7 +83,7 @@ def test_all_bytes_of_an_address(host, shell):
 @pytest.mark.parametrize("breaks", [
     deliveries.interpreter_missing, deliveries.interpreter_dies_at_start,
     deliveries.interpreter_is_killed, deliveries.script_missing,
-    deliveries.bad_setting], ids=lambda f: f.__name__)
+    deliveries.null_device_lost, deliveries.bad_setting], ids=lambda f: f.__name__)
 def test_always_deferred(host, breaks):
     breaks(host)
     if "#!/bin/sh\n" in host.launcher.read_text():      # a new one
@@ -181,6 +181,25 @@ def test_qmail_rspawn_looks_before_it_falls_back(tmp_path, shell, way, remote, f
         return
     expected = f"{tmp_path}/{expected}" if "/" in expected else expected
     assert (done.returncode, done.stdout) == (0, f"{expected} /dev/null\n")
+
+
+def test_qmail_rspawn_where_the_null_device_is_lost(tmp_path, shell):
+    """No mail would move; 2 is closed, as qmail-start leaves it, and no other file may get it."""
+    (tmp_path / "bin").mkdir()
+    for name in "qmail-rspawn.orig", "qmail-remote.launcher":
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\ncommand echo x >&2 || readlink /dev/fd/2\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    launcher = tmp_path / "launcher"
+    launcher.write_text((rspawn.CHECKOUT / "launcher" / "qmail-rspawn").read_text()
+                        .replace("@QMAIL@", str(tmp_path)).replace("@PYTHON@", "/none/python")
+                        .replace("@ORIGINAL@", f"{tmp_path}/bin/qmail-remote.orig")
+                        .replace("/dev/null", f"{tmp_path}/none/null"))
+    (tmp_path / "commands").touch()
+    with open(tmp_path / "commands", "rb") as commands:
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" 2>&-', "sh", shells.named_sh(tmp_path, shell), launcher],
+            env={"PATH": os.environ["PATH"]}, stdin=commands, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/commands\n")
 
 
 @pytest.mark.slow
