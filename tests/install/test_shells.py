@@ -187,7 +187,8 @@ def test_qmail_rspawn_where_the_null_device_is_lost(tmp_path, shell):
     """No mail would move; 2 is closed, as qmail-start leaves it, and no other file may get it."""
     (tmp_path / "bin").mkdir()
     for name in "qmail-rspawn.orig", "qmail-remote.launcher":
-        (tmp_path / "bin" / name).write_text("#!/bin/sh\ncommand echo x >&2 || readlink /dev/fd/2\n")
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\n"
+                                             "command echo x >&2 || readlink /dev/fd/2\n")
         (tmp_path / "bin" / name).chmod(0o755)
     launcher = tmp_path / "launcher"
     launcher.write_text((rspawn.CHECKOUT / "launcher" / "qmail-rspawn").read_text()
