@@ -158,6 +158,15 @@ class Settings:
                     f"{name}: {word!r} is not one of: {' '.join(allowed)}")
         return words
 
+    def word(self, name: str, allowed: "tuple[str, ...]") -> str:
+        """Returns the value as one lower-case word of allowed.  Raises SettingTrouble for others,
+        also for two words: nobody could say which counts.
+        """
+        words = self.words(name, allowed)
+        if len(words) != 1:
+            raise SettingTrouble(f"{name} is more than one word")
+        return words[0]
+
     def canonicalization(self) -> "tuple[str, str]":
         """Returns DKIMCANON as (header, body); a missing body means simple, as in c=.
 
@@ -192,10 +201,10 @@ class Settings:
 
     def is_on(self, name: str) -> bool:
         """Returns whether the value is yes or 1, not no or 0.  Raises SettingTrouble for others."""
-        return any(word in YES for word in self.words(name, YES + NO))
+        return self.word(name, YES + NO) in YES
 
     def letters(self) -> str:
-        """Returns DKVERIFY, the results to refuse: a str of LETTERS in either case, "-" and " ".
+        """Returns DKVERIFY, the results to refuse: LETTERS in either case, hyphens and blanks; str.
 
         Hyphens and blanks mean nothing, so "-" refuses no result; "" means not to
         verify.  Raises SettingTrouble for other characters: a typing error there
@@ -203,16 +212,13 @@ class Settings:
         """
         value = self["DKVERIFY"]
         for letter in value:
-            if letter.upper() not in LETTERS + "- ":
+            if letter not in LETTERS + LETTERS.lower() + "- \t":
                 raise SettingTrouble(f"DKVERIFY: {letter!r} is not a letter from A to K")
         return value
 
     def dmarc(self) -> str:
         """Returns DKDMARC: "off", "mark" or "refuse".  Raises SettingTrouble for others."""
-        words = self.words("DKDMARC", ("off", "mark", "refuse"))
-        if len(words) != 1:
-            raise SettingTrouble("DKDMARC is more than one word")
-        return words[0]
+        return self.word("DKDMARC", ("off", "mark", "refuse"))
 
     def host_name(self) -> str:
         """Returns DKAUTHSERVID, else the first line of control/me, else "".
@@ -240,17 +246,17 @@ class Settings:
 
         Raises SettingTrouble.
         """
-        return self.words("DKONERROR", ("defer", "unsigned")) == ("unsigned",)
+        return self.word("DKONERROR", ("defer", "unsigned")) == "unsigned"
 
     def checks_forwarded(self) -> bool:
         """Returns whether DKFORWARDED demands that mail from outside proves the domain it is
         signed as.  Raises SettingTrouble.
         """
-        return self.words("DKFORWARDED", ("check", "sign")) != ("sign",)
+        return self.word("DKFORWARDED", ("check", "sign")) == "check"
 
     def logs_keyless(self) -> bool:
         """Returns whether DKLOG wants a line for mail that no key fits.  Raises SettingTrouble."""
-        return self.words("DKLOG", ("signed", "all")) == ("all",)
+        return self.word("DKLOG", ("signed", "all")) == "all"
 
     def temporary_directory(self) -> "str | None":
         """Returns TMPDIR, the directory for large messages, or None.  Raises SettingTrouble."""

@@ -80,6 +80,40 @@ def test_patterns(tmp_path, value):
         assert settings.key_patterns() == PATTERNS[value]
 
 
+# Settings of one word -> (function that reads it, {value: what it means}).
+WORDS = {
+    "DKONERROR": (Settings.unsigned_on_error, {"defer": False, "Unsigned": True}),
+    "DKFORWARDED": (Settings.checks_forwarded, {"check": True, "sign": False}),
+    "DKLOG": (Settings.logs_keyless, {"signed": False, "ALL": True}),
+    "DKDMARC": (Settings.dmarc, {"off": "off", "mark": "mark", "Refuse": "refuse"}),
+    "DKPOLICY": (lambda settings: settings.is_on("DKPOLICY"),
+                 {"no": False, "0": False, "yes": True, "1": True, "YES": True}),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_one_word(tmp_path, name):
+    """Two are refused: nobody could say which counts."""
+    read, meanings = WORDS[name]
+    for value, meaning in meanings.items():
+        assert read(Settings({name: value}, str(tmp_path))) == meaning
+    for value in (*map("{0} {0}".format, meanings), " ".join(meanings), "maybe", "-"):
+        with pytest.raises(SettingTrouble, match=f"^{name}"):
+            read(Settings({name: value}, str(tmp_path)))
+
+
+@pytest.mark.parametrize("value, is_right", [
+    ("DEGIJKfh", True), ("d e\tg - h", True), ("-", True), ("L", False), ("A,B", False),
+    ("\u0131", False), ("\u212a", False), ("1", False)])
+def test_letters(tmp_path, value, is_right):
+    settings = Settings({"DKVERIFY": value}, str(tmp_path))
+    if is_right:
+        assert settings.letters() == value
+    else:
+        with pytest.raises(SettingTrouble, match="^DKVERIFY: "):
+            settings.letters()
+
+
 @pytest.mark.parametrize("value", ["bin/qmail-remote", "./x", "~/x", "/x\ry", "x"])
 def test_a_relative_path_is_refused(tmp_path, value):
     """It would be another one for each program: qmail-remote runs in queue/mess."""
