@@ -102,6 +102,9 @@ read_options() {
 			case $2/ in
 			*/./* | */../*) misused "$1 $2: . and .. serve in no path" ;;
 			esac
+			case ${2%/} in
+			'' | */ | *//*) misused "$1 $2: neither / nor // serves here" ;;
+			esac
 			case $1 in
 			--qmail) qmail=${2%/} ;;
 			--prefix) prefix=${2%/} prefix_given=yes ;;
@@ -115,6 +118,7 @@ read_options() {
 			[ $# -gt 1 ] || misused "$1 needs a value"
 			case $1,$2 in
 			*,*,* | *[!A-Za-z0-9/._@+,-]* | *,-*) misused "$1 $2: only letters, digits and / . _ @ + - serve" ;;
+			--service,/) misused "$1 /: nothing scans that" ;;
 			--service,systemd | --service,none | --service,/*) service=${2%/} ;;
 			--service,*) misused "$1 $2: neither systemd, none nor an absolute path" ;;
 			--user,*) service_user=$2 ;;
@@ -141,7 +145,6 @@ read_options() {
 # Sets prefix and qmail where no option does: to the prefix that qmail's launchers name, and
 # the qmail that this prefix serves, or else to the defaults.
 settle_places() {
-	[ -n "$prefix" ] || misused "--prefix / is no place"
 	named=$(told prefix)
 	[ -n "$prefix_given" ] || prefix=${named:-$prefix}
 	prefix_given=yes

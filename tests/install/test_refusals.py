@@ -142,6 +142,12 @@ MISUSE = {
     ("--prefix", "/a b"): "only letters",
     ("--prefix", "/srv/../var/qmail"): ". and .. serve in no path",
     ("--qmail", "/var/./qmail"): ". and .. serve in no path",
+    ("--prefix", "/"): "neither / nor // serves here",
+    ("--qmail", "/"): "neither / nor // serves here",
+    ("--bindir", "//"): "neither / nor // serves here",
+    ("--mandir", "/usr//"): "neither / nor // serves here",
+    ("--qmail", "/var//qmail"): "neither / nor // serves here",
+    ("--service", "/"): "nothing scans that",
     ("--fast",): "unknown option: --fast",
     ("status", "verbose"): "unknown option: verbose",
 }
