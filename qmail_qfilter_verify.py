@@ -30,6 +30,7 @@ LOADERS_WORDS = ("failed to map segment", "annot allocate memory", "cannot creat
                  "Out of memory")       # the words of musl's loader
 ENLARGE = ("; too little memory; remedy: softlimit -m 100000000 in the run script of qmail-smtpd, "
            "or more memory")
+REPAIR = "; remedy: run install.sh again"
 LAST_WORDS = f"qmail-qfilter-verify: deferred: MemoryError{ENLARGE}\n".encode()
 
 
@@ -62,7 +63,8 @@ def explain(trouble):
     It needs nothing of lib/, which may be missing itself.
     """
     short = is_short_of_memory(trouble)
-    text = " ".join(f"{type(trouble).__name__}: {trouble}".split())[:600] + ENLARGE * short
+    text = " ".join(f"{type(trouble).__name__}: {trouble}".split())[:600] + (
+        ENLARGE if short else REPAIR if is_damage(trouble) else "")
     client = posix.environ.get(b"TCPREMOTEIP", b"unknown")[:100].decode("latin-1")
     origin = getattr(trouble, "origin", f"client={client}")
     text = "".join(c if " " <= c <= "~" else "?" for c in f"{text}; {origin}")
@@ -82,6 +84,11 @@ def is_short_of_memory(trouble):
     """
     return (isinstance(trouble, (MemoryError, SystemError)) or getattr(trouble, "errno", 0) == 12
             or any(words in str(trouble) for words in LOADERS_WORDS))
+
+
+def is_damage(trouble):
+    """Returns whether an exception shows that a file of ours, or of Python's, is not as it was."""
+    return isinstance(trouble, (ImportError, SyntaxError, EOFError))
 
 
 def tell(line):

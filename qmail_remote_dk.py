@@ -23,6 +23,7 @@ LOADERS_WORDS = ("failed to map segment", "annot allocate memory", "cannot creat
                  "Out of memory")       # the words of musl's loader
 ENLARGE = ("; too little memory; remedy: softlimit -m 100000000 in the script that starts qmail, "
            "or more memory")
+REPAIR = "; remedy: run install.sh again"
 
 
 def main(arguments):
@@ -58,6 +59,8 @@ def defer(trouble):
         reason = " ".join(reason.split()).encode("ascii", "replace")[:500]
         if is_short_of_memory(trouble):
             reason += ENLARGE.encode()
+        elif is_damage(trouble):
+            reason += REPAIR.encode()
         report = b"Zqmail-remote-dk: " + reason + b" (#4.3.0)\n\0"
         if posix.write(1, report) == len(report):
             code = 0
@@ -81,6 +84,11 @@ def is_short_of_memory(trouble):
     """
     return (isinstance(trouble, (MemoryError, SystemError)) or getattr(trouble, "errno", 0) == 12
             or any(words in str(trouble) for words in LOADERS_WORDS))
+
+
+def is_damage(trouble):
+    """Returns whether an exception shows that a file of ours, or of Python's, is not as it was."""
+    return isinstance(trouble, (ImportError, SyntaxError, EOFError))
 
 
 def run():

@@ -14,11 +14,16 @@ if __name__ == "__main__":
     # Under -I, Python does not look for modules beside the script.
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from lib import __version__
-from lib.admin import log_verb, report_verbs
-from lib.admin.host import this_host
-from lib.admin.reflect import reflect
-from lib.errors import RequestTrouble, Trouble
+try:
+    from lib import __version__
+    from lib.admin import log_verb, report_verbs
+    from lib.admin.host import this_host
+    from lib.admin.reflect import reflect
+    from lib.errors import RequestTrouble, Trouble
+except Exception as error:      # a file is missing or damaged, as after half a restoration
+    print(f"qmail-dk: {type(error).__name__}: {error}; remedy: run install.sh again",
+          file=sys.stderr)
+    sys.exit(111)       # TROUBLE
 
 # Exit codes besides those of the verbs: qmail's own for "wrong" and "try again".
 MISUSED = 100
@@ -152,8 +157,8 @@ def main(arguments):
         arguments = ["--help"]
     elif arguments[:2] == ["reports", "add"]:       # a verb of two words
         arguments = ["reports add", *arguments[2:]]
-    options = parser(arguments[:1] in LIGHT).parse_args(arguments)
     try:
+        options = parser(arguments[:1] in LIGHT).parse_args(arguments)
         code = options.verb(options, this_host())
         sys.stdout.flush()
         return code
@@ -162,8 +167,10 @@ def main(arguments):
     except OSError as trouble:
         code, reason = TROUBLE, f"{trouble.filename or 'input or output'}: {trouble.strerror}"
         drop_output()
-    except (Trouble, ImportError) as trouble:
+    except Trouble as trouble:
         code, reason = TROUBLE, str(trouble)
+    except (ImportError, SyntaxError, EOFError) as error:
+        code, reason = TROUBLE, f"{type(error).__name__}: {error}; remedy: run install.sh again"
     except KeyboardInterrupt:
         code, reason = 128 + signal.SIGINT, "interrupted"
     print("qmail-dk: " + " ".join(reason.split()), file=sys.stderr)

@@ -2,6 +2,7 @@
 """What check says of the log, of names that are nearly settings, and of old releases."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from lib.admin import check_surroundings, running as admin_running
 from lib.admin.host import Host
 from lib.settings import Settings
+from tests.support import rspawn
 from tests.support.administrator import Administrator
 
 
@@ -96,3 +98,19 @@ def test_python_or_the_program_has_gone(tmp_path):
         admin.command.write_text(text.replace(old, new))
         line = admin.refused("check")
         assert line.endswith(" has gone; remedy: run install.sh again") and "none" in line
+
+
+@pytest.mark.parametrize("name", ["errors.py", "settings.py", "admin/verbs.py"])
+@pytest.mark.parametrize("damage", ["gone", "half", "NUL"])
+def test_a_file_that_is_damaged(tmp_path, name, damage):
+    """As after half a restoration: one line, with the remedy, and no traceback."""
+    prefix = tmp_path / "prefix"
+    shutil.copytree(rspawn.CHECKOUT / "lib", prefix / "lib",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    admin = Administrator(tmp_path, prefix)
+    path = prefix / "lib" / name
+    text = path.read_text()
+    path.unlink()
+    if damage != "gone":
+        path.write_text(text[:text.rindex("(") + 1] if damage == "half" else "\0" * len(text))
+    assert admin.refused("check").endswith("; remedy: run install.sh again")

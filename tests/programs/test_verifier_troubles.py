@@ -156,18 +156,31 @@ LACKS = {
 }
 
 
-@pytest.mark.parametrize("lack", LACKS)
-def test_lack_of_memory_is_known(verifier, tmp_path, lack):
-    """By what Python and the loader of libraries call it."""
-    code, expected = LACKS[lack]
-    broken = tmp_path / "broken"
+def with_a_library_of(verifier, text):
+    """Returns the Outcome of the verifier with a lib/__init__.py of this text alone."""
+    broken = verifier.directory / "broken"
     (broken / "lib").mkdir(parents=True)
     shutil.copy(queue_driver.PROGRAM, broken)
-    (broken / "lib" / "__init__.py").write_text(code + "\n")
+    (broken / "lib" / "__init__.py").write_text(text + "\n")
     verifier.program = [str(broken / "qmail_qfilter_verify.py")]
-    outcome = verifier.smtpd(GOOD)
+    return verifier.smtpd(GOOD)
+
+
+@pytest.mark.parametrize("lack", LACKS)
+def test_lack_of_memory_is_known(verifier, lack):
+    """By what Python and the loader of libraries call it."""
+    code, expected = LACKS[lack]
+    outcome = with_a_library_of(verifier, code)
     assert outcome.code == expected
     assert_one_line(outcome.log, SOFTLIMIT)
+
+
+@pytest.mark.parametrize("text", ["", "def find_spec(name", "raise EOFError('cut short')"])
+def test_a_file_that_is_damaged(verifier, text):
+    """Or missing, as after half a restoration: the caller tries again, the log has the remedy."""
+    outcome = with_a_library_of(verifier, text)
+    assert outcome.code in (71, 81)
+    assert_one_line(outcome.log, b"; remedy: run install.sh again")
 
 
 # Headers of a megabyte that take the most memory.

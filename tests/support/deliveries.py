@@ -147,7 +147,7 @@ ALWAYS_DEFERRED = {
     interpreter_dies_at_start: b"ended with status 1 ",
     interpreter_is_killed: b"Unable to run",
     script_missing: b"ended with status 1",
-    library_missing: b"No module named 'lib'",
+    library_missing: b"No module named 'lib'; remedy: run install.sh again",
     message_is_a_directory: b"ended with status 1 ",
     bad_setting: b"'domainkey' is not one of: dkim domainkeys",
     control_file_unreadable: b"dkimcanon",
