@@ -14,10 +14,16 @@ def make_link(path):
     path.symlink_to("target")
 
 
+def make_link_to_fifo(path):
+    """As /dev/stdout is one.  No device of the machine's, which a fault here would replace."""
+    os.mkfifo(path.with_name("fifo"))
+    path.symlink_to("fifo")
+
+
 MADE = {
     "a link to a file": make_link,
     "a link to nothing": lambda path: path.symlink_to("nowhere"),
-    "a link to a device, as /dev/stdout": lambda path: path.symlink_to("/dev/null"),
+    "a link to a FIFO": make_link_to_fifo,
     "a FIFO": os.mkfifo,
     "a directory": os.mkdir,
 }
