@@ -101,6 +101,9 @@ def age_findings(key):
     if days > OLD:
         return [Finding(WARN, path, f"is {days} days old; advised is a new key twice a year or so",
                         key_places.rotate_command(key))]
+    if days < 0:
+        return [Finding(WARN, path, "is of the future, by the date of its file, so rotate --due "
+                        "does not change it", f"touch {path}, once the clock is right")]
     return [Finding(OK, path, f"is {days} days old")]
 
 

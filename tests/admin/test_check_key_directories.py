@@ -172,6 +172,14 @@ def test_age(admin, days, level):
     assert ("remedy: qmail-dk rotate" in line) == (level == "warn")
 
 
+def test_a_key_of_the_future(admin):
+    """Made while the clock was fast."""
+    os.utime(admin.keys / DOMAIN / "s1", (4e9, 4e9))
+    (line,) = [line for line in admin.run("check", DOMAIN).stdout.splitlines()
+               if "rotate --due does not change it" in line]
+    assert line.startswith("warn ")
+
+
 def test_a_copied_key_is_no_younger(admin):
     """check and rotate --due agree on its age: the date in its selector counts first."""
     directory = admin.keys / DOMAIN
