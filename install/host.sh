@@ -28,13 +28,15 @@ mentions() {
 }
 
 look_at_qmail() {
-	[ -f "$qmail/bin/qmail-rspawn" ] ||
+	own_rspawn=$qmail/bin/qmail-rspawn
+	if mentions "$own_rspawn" "$RSPAWN_MARK" || [ ! -s "$own_rspawn" ]; then
+		own_rspawn=$own_rspawn.orig
+	fi
+	[ -f "$own_rspawn" ] ||
 		fail "there is no qmail in $qmail (no bin/qmail-rspawn); remedy: --qmail DIR"
 	[ -f "$qmail/queue/lock/tcpto" ] ||
 		fail "$qmail has no queue/lock/tcpto, whose owner qmail-remote runs as;" \
 			"remedy: finish the installation of qmail (make setup check)"
-	own_rspawn=$qmail/bin/qmail-rspawn
-	! mentions "$own_rspawn" "$RSPAWN_MARK" || own_rspawn=$own_rspawn.orig
 	knows_remote='' knows_queue=''
 	! mentions "$own_rspawn" QMAILREMOTE || knows_remote=yes
 	! mentions "$qmail/bin/qmail-smtpd" QMAILQUEUE || knows_queue=yes

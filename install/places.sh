@@ -18,7 +18,7 @@ NEW=qmail-dk-new		# suffix of a new file until it is renamed
 # Fails unless a launcher can take the place of $qmail/bin/NAME: NAME MARK
 check_place() {
 	place=$qmail/bin/$1
-	if mentions "$place" "$2"; then
+	if is_taken "$2"; then
 		if [ ! -f "$place.orig" ] || mentions "$place.orig" "$2"; then
 			fail "$place is a launcher already, but the original $place.orig is missing;" \
 				"remedy: bring it back, from qmail's source (make setup check) or a backup"
@@ -54,7 +54,7 @@ is_kept_by_us() {
 take_place() {
 	place=$qmail/bin/$1
 	if [ -n "$dry_run" ]; then
-		mentions "$place" "$2" || cmp -s "$place" "$place.orig" || step "Keep the original $1 as $place.orig"
+		is_taken "$2" || cmp -s "$place" "$place.orig" || step "Keep the original $1 as $place.orig"
 		mentions "$place" "$2" || step "Put a launcher in its place"
 		return
 	fi
@@ -89,6 +89,7 @@ put_remote_launcher() {
 # The name may pass to another file at any time (qmail is installed anew), so this makes
 # a link of its own first, examines the file through it, and then keeps that link.
 keep_original() {
+	[ -s "$place" ] || return 0		# only the original is left
 	seen=$place.orig.$NEW
 	rm -f "$seen"
 	ln "$place" "$seen"

@@ -171,6 +171,8 @@ def main(arguments):
         code, reason = TROUBLE, str(trouble)
     except (ImportError, SyntaxError, EOFError) as error:
         code, reason = TROUBLE, f"{type(error).__name__}: {error}; remedy: run install.sh again"
+    except MemoryError:
+        code, reason = TROUBLE, "too little memory; remedy: more, or a higher limit (ulimit -v)"
     except KeyboardInterrupt:
         code, reason = 128 + signal.SIGINT, "interrupted"
     print("qmail-dk: " + " ".join(reason.split()), file=sys.stderr)

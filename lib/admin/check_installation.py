@@ -3,6 +3,7 @@
 
 import os
 import platform
+import stat
 import sys
 
 from .. import crypto
@@ -166,6 +167,8 @@ def launcher_finding(path, program=SIGNER):
     script = os.path.join(PREFIX, program)
     without, broken = HARM[program]
     try:
+        if os.path.getsize(path) == 0:
+            return Finding(FAIL, path, f"is empty, so {broken}", REPAIR)
         if not mentions(path, os.fsencode(script)):
             return Finding(FAIL, path, f"does not start {script} (has qmail been installed "
                            f"anew?), so {without}", REPAIR)
@@ -179,6 +182,9 @@ def launcher_finding(path, program=SIGNER):
     if beside and not mentions(beside, os.fsencode(script)):
         return Finding(FAIL, beside, f"is of another installation: it does not start {script}",
                        REPAIR)
+    read = beside or path       # by sh, with the rights of qmail's users
+    if not os.stat(read).st_mode & stat.S_IROTH:
+        return Finding(FAIL, read, f"qmail's users can't read it, so {broken}", f"chmod 755 {read}")
     if not os.path.exists(script):
         return Finding(FAIL, path, f"starts {script}, which is gone, so all mail is deferred",
                        REPAIR)
@@ -210,6 +216,9 @@ def original_findings(settings):
         if mentions(path, SIGNER.encode()):
             return [Finding(FAIL, path, "is not the original qmail-remote but starts the signer, "
                             "so all mail is deferred", REPAIR)]
+        if os.path.getsize(path) == 0:
+            return [Finding(FAIL, path, "the original qmail-remote is empty, so all mail is "
+                            "deferred", "bring it back, from qmail's source or a backup")]
     except PermissionError:
         pass            # it may be executable without being readable
     except OSError as error:

@@ -8,6 +8,8 @@ from ..settings import QMAIL
 from .account import eyes_of, signers_account, signers_eyes
 from .findings import FAIL, OK, WARN, Finding
 
+MOST_LINKS = 40     # that Linux follows on the way to a file
+
 
 def reading_findings(path):
     """Checks that the signer can read the file at path."""
@@ -68,10 +70,13 @@ def permission_findings(path):
 
 
 def directories_on_the_way(path):
-    """Returns the directories that open() passes through, also at links, each once; list of str."""
-    found = []
+    """Returns the directories that open() passes through, also at links, each once; list of str.
+
+    Where links lead in a circle, it gives up as open() does.
+    """
+    found, links = [], 0
     here, left = "/", os.path.abspath(path).split("/")[::-1]
-    while left:
+    while left and links < MOST_LINKS:
         name = left.pop()
         if name == "..":
             here = os.path.dirname(here)
@@ -81,6 +86,7 @@ def directories_on_the_way(path):
             if not os.path.islink(place):
                 here = place
                 continue
+            links += 1
             target = os.readlink(place)
             here = "/" if target.startswith("/") else here
             left += target.split("/")[::-1]

@@ -136,6 +136,19 @@ def launcher_not_executable(host):
     host.remote.chmod(0o644)
 
 
+def launcher_not_readable(host):
+    """As after a restoration under another umask: the kernel starts it, but sh can't read it."""
+    host.remote.chmod(0o711)
+
+
+def launcher_empty(host):
+    host.remote.write_bytes(b"")
+
+
+def original_empty(host):
+    (host.bin / "qmail-remote.orig").write_bytes(b"")
+
+
 def launcher_gone(host):
     host.remote.unlink()
 
@@ -224,6 +237,10 @@ def no_qmail(host):
 
 # What is done to the host -> findings that must be there: (level, words of subject and text).
 DAMAGE = {
+    launcher_not_readable: [("FAIL", "qmail-remote qmail's users can't read it, so all mail "
+                             "bounces")],
+    launcher_empty: [("FAIL", "qmail-remote is empty, so all mail bounces")],
+    original_empty: [("FAIL", "the original qmail-remote is empty, so all mail is deferred")],
     relative_queue_program: [("FAIL", "bin/no-such-queue the queue program")],
     odd_bytes_in_a_pattern: [("FAIL", "settings DKSIGN: '")],
     odd_bytes_in_a_control_file: [("FAIL", "settings DKIMIDENTITY: ")],

@@ -118,6 +118,11 @@ def all_dangling(host):
     host.keys.symlink_to("/nowhere/keys")
 
 
+def all_in_a_circle(host):
+    shutil.rmtree(host.keys)
+    host.keys.symlink_to(host.keys.name)
+
+
 def directory_emptied(host):
     for path in (host.keys / DOMAIN).iterdir():
         path.unlink()
@@ -165,6 +170,7 @@ DAMAGE = {
     directory_dangling: [("FAIL", "keys/example.com is a link to nothing"),
                          ("FAIL", "trial example.com deferred")],
     all_dangling: [("FAIL", "keys can't be read")],
+    all_in_a_circle: [("FAIL", "keys can't be read")],
     directory_emptied: [("warn", "example.com has a directory for keys, but no key by DKSIGN")],
     relative_pattern: [("FAIL", "settings DKSIGN: 'keys/%/default' is not an absolute path")],
     no_keys: [("FAIL", "keys no domain has a key")],

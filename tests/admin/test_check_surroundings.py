@@ -114,3 +114,20 @@ def test_a_file_that_is_damaged(tmp_path, name, damage):
     if damage != "gone":
         path.write_text(text[:text.rindex("(") + 1] if damage == "half" else "\0" * len(text))
     assert admin.refused("check").endswith("; remedy: run install.sh again")
+
+
+LACKING = """
+import sys
+from lib import qmail_dk
+def lacking():
+    raise MemoryError
+qmail_dk.this_host = lacking
+sys.exit(qmail_dk.main(["dns", "example.com"]))
+"""
+
+
+def test_too_little_memory():
+    done = subprocess.run([sys.executable, "-c", LACKING], cwd=rspawn.CHECKOUT,
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        111, "qmail-dk: too little memory; remedy: more, or a higher limit (ulimit -v)\n")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import install_driver, resident
 from tests.support.install_driver import (      # noqa: F401
-    FLAVOURS, MESSAGE, NOBODY, SERVER, Host, directory, host, manifest, packages,
+    FLAVOURS, MESSAGE, NOBODY, SERVER, SIGNED, Host, directory, host, manifest, packages,
 )
 
 ROOT = os.getuid() == 0
@@ -232,6 +232,23 @@ def test_a_lost_prefix(host):
     assert (done.returncode, done.stderr) == (0, "") and host.status()[0] == 0
     assert (host.prefix / "installed").read_text() == record
     assert manifest(host.qmail, host.directory / "man").keys() == before.keys()
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["lost", "empty"])
+def test_a_place_that_a_restoration_has_lost(host, left):
+    """Each message would bounce, or none would move; the originals are there."""
+    before = manifest(host.qmail)
+    host.install("--sign", "--resident")
+    for name in "qmail-remote", "qmail-rspawn":
+        path = host.qmail / "bin" / name
+        path.unlink()
+        if left is not None:
+            path.write_bytes(left)
+    assert host.status()[0] == 1
+    host.install()
+    assert host.deliver() == SIGNED and host.status()[0] == 0
+    host.uninstall()
+    assert manifest(host.qmail) == before
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
