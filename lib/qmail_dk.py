@@ -18,7 +18,6 @@ try:
     from lib import __version__
     from lib.admin import log_verb, report_verbs
     from lib.admin.host import this_host
-    from lib.admin.reflect import reflect
     from lib.errors import RequestTrouble, Trouble
 except Exception as error:      # a file is missing or damaged, as after half a restoration
     print(f"qmail-dk: {type(error).__name__}: {error}; remedy: run install.sh again",
@@ -73,40 +72,51 @@ def parser(only_light=False):
         light_verbs_with_options()
         return top
     from lib.admin import key_options, verbs
+    from lib.admin.reflect import reflect
 
     key_options.add(verb)
-    checking = verb(verbs.check)
-    checking.add_argument("domains", nargs="*", metavar="domain", help="default: all with a key")
-    checking.add_argument("--json", action="store_true")
-    checking.add_argument("--quiet", action="store_true",
-                          help="only warn and FAIL, with their numbers; nothing if all is well")
-    checking.add_argument("--address", help="from which this host sends mail; default: that of "
-                          "control/outgoingip, control/bindroutes or the default route")
-    checking.add_argument("--timeout", type=seconds, default=60, metavar="SECONDS",
-                          help="for all questions to the DNS together; default: 60")
-    checking.add_argument("--smtpd", action="store_true",
-                          help="only the processes that receive mail")
-    checking.add_argument("--rspawn", action="store_true",
-                          help="only the memory of the process that sends it")
-    signing = verb(verbs.sign)
-    signing.add_argument("--sender", default="", help="envelope sender")
-    verifying = verb(verbs.verify)
-    verifying.add_argument("--client", metavar="ADDRESS",
-                           help="IP address that SPF is about; default: of the top Received field")
-    verifying.add_argument("--sender", help="envelope sender; default: of Return-Path")
-    verifying.add_argument("--helo", metavar="NAME", help="default: of the top Received field")
-    reflecting = verb(reflect)
-    reflecting.add_argument("--most", type=int, default=10, metavar="NUMBER",
-                            help="of answers to a sender in a day; default: 10")
-    reflecting.add_argument("--directory", default=".reflect",
-                            help="where they are counted; default: .reflect")
-    reflecting.add_argument("--from", dest="author", metavar="ADDRESS",
-                            help="of the answer; default: the recipient")
+    check_options(verb(verbs.check))
+    verb(verbs.sign).add_argument("--sender", default="", help="envelope sender")
+    verify_options(verb(verbs.verify))
+    reflect_options(verb(reflect))
     explaining = verb(verbs.why)
     explaining.add_argument("subject", metavar="domain|address|file", help="- is standard input")
     explaining.add_argument("--sender", default="", help="envelope sender")
     light_verbs_with_options()
     return top
+
+
+def check_options(added):
+    """Adds its options to the parser of check."""
+    added.add_argument("domains", nargs="*", metavar="domain", help="default: all with a key")
+    added.add_argument("--json", action="store_true")
+    added.add_argument("--quiet", action="store_true",
+                       help="only warn and FAIL, with their numbers; nothing if all is well")
+    added.add_argument("--address", help="from which this host sends mail; default: that of "
+                       "control/outgoingip, control/bindroutes or the default route")
+    added.add_argument("--timeout", type=seconds, default=60, metavar="SECONDS",
+                       help="for all questions to the DNS together; default: 60")
+    added.add_argument("--smtpd", action="store_true", help="only the processes that receive mail")
+    added.add_argument("--rspawn", action="store_true",
+                       help="only the memory of the process that sends it")
+
+
+def verify_options(added):
+    """Adds its options to the parser of verify."""
+    added.add_argument("--client", metavar="ADDRESS",
+                       help="IP address that SPF is about; default: of the top Received field")
+    added.add_argument("--sender", help="envelope sender; default: of Return-Path")
+    added.add_argument("--helo", metavar="NAME", help="default: of the top Received field")
+
+
+def reflect_options(added):
+    """Adds its options to the parser of reflect."""
+    added.add_argument("--most", type=int, default=10, metavar="NUMBER",
+                       help="of answers to a sender in a day; default: 10")
+    added.add_argument("--directory", default=".reflect",
+                       help="where they are counted; default: .reflect")
+    added.add_argument("--from", dest="author", metavar="ADDRESS",
+                       help="of the answer; default: the recipient")
 
 
 def log_options(added):

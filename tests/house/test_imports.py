@@ -76,6 +76,19 @@ def test_unsigned(tmp_path):
                           "lib.signing.forwarded", "_socket"}
 
 
+@pytest.mark.parametrize("verb", ["log", "reports", "reports add"])
+def test_light_verbs(verb):
+    """They import nothing that only others need; reports add runs for each message."""
+    done = subprocess.run([sys.executable, "-IS", "-X", "importtime",
+                           os.path.join(ROOT, "lib", "qmail_dk.py"), *verb.split(), "--help"],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "usage: qmail-dk " + verb in done.stdout
+    modules = named(done.stderr)
+    assert "lib.admin.report_verbs" in modules
+    assert not modules & {"lib.admin.verbs", "lib.admin.key_verbs", "lib.admin.reflect",
+                          "lib.signing.outbound", "email", "subprocess", "dns", "dkim"}
+
+
 def test_the_list_is_seen(tmp_path):
     """Were re or os imported, this would show it."""
     report = subprocess.run([sys.executable, "-IS", "-X", "importtime", "-c", "import re, os"],
