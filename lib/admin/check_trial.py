@@ -89,10 +89,11 @@ def signed_by_program(domain, launcher, settings):
 def verified_by_program(signed, settings):
     """Returns the value of the Authentication-Results field that the verifier adds, unfolded; str.
 
-    Raises OSError if it adds none, and as run().
+    It has the results of signatures alone: check_dmarc and check_spf look at the rest.
+    Raises OSError if the verifier adds none, and as run().
     """
     environment = {**settings.environment, "DKVERIFY": "-", "DKAUTHSERVID": AUTHSERV_ID,
-                   "DKPOLICY": "no"}
+                   "DKPOLICY": "no", "DKDMARC": "off"}
     environment.pop("RELAYCLIENT", None)
     annotated = run([sys.executable, "-IS", "-X", "utf8", "-X", "qmail=" + QMAIL, VERIFIER,
                      "--filter"], signed, environment)

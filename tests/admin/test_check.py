@@ -43,6 +43,14 @@ def test_what_it_says(host):
     assert f"header.d={DOMAIN} header.s=s1" in trials[0]
 
 
+def test_a_trial_is_of_signatures_alone(host):
+    """A domain without a DMARC record has no fault in its keys."""
+    (host.control / "dkdmarc").write_text("mark\n")
+    del host.zone[f"_dmarc.{DOMAIN}"]
+    status, found = host.findings(DOMAIN)
+    assert (status, [finding["subject"] for finding in found]) == (1, [f"_dmarc.{DOMAIN}"])
+
+
 def test_settings_from_control_files(host):
     (host.control / "dkimcanon").write_text("simple/simple\n")
     assert (f"ok   DKIMCANON: simple/simple, from {host.control}/dkimcanon"
