@@ -166,6 +166,7 @@ def make_directories(place, group_id, undo):
         if make_directory(directory, group_id if own else -1,
                           DIRECTORY_MODE if own else PARENT_MODE):
             undo.callback(remove_if_empty, directory)
+            flush(os.path.dirname(directory))
 
 
 def enclosing(directory, shared):
@@ -209,6 +210,15 @@ def remove_leftovers(parent):
                 stack.callback(os.close, fd)
                 if try_lock(fd):
                     os.rmdir(path)
+
+
+def flush(directory):
+    """Writes the names in a directory to the disk.  Raises OSError."""
+    fd = os.open(directory, DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def remove_if_empty(directory):

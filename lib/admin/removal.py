@@ -66,11 +66,7 @@ def take_away(place, suffix):
     if is_there(place.path):
         rotation.touch(place.path)          # not every file system does that in a rename
         os.rename(place.path, place.path + suffix)
-    fd = os.open(place.directory, key_storage.DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    key_storage.flush(place.directory)
 
 
 def is_of_rsa(place):

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from lib import qmail_dk
-from lib.admin import key_storage
+from lib.admin import key_places, key_storage
 from lib.admin.host import Host
 from lib.errors import RequestTrouble
 from lib.settings import Settings
@@ -30,8 +30,15 @@ def contents(admin):
     return fault_keys.private_keys(admin.keys)
 
 
-def contents(admin):
-    return fault_keys.private_keys(admin.keys)
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /proc")
+def test_all_that_leads_to_a_new_key_is_flushed(admin, monkeypatch):
+    """Else a power failure may take a key whose record has been published."""
+    flushed = set()
+    monkeypatch.setattr(os, "fsync", lambda fd: flushed.add(os.readlink(f"/proc/self/fd/{fd}")))
+    key_places.make_next(
+        lambda: key_places.Place(DOMAIN, admin.environment["DKSIGN"]), DOMAIN,
+        admin.environment["DKSIGN"], "ed25519", 0, "s1", GROUP)
+    assert {str(admin.directory), str(admin.keys), str(admin.keys / DOMAIN)} < flushed
 
 
 @pytest.mark.slow
