@@ -21,4 +21,8 @@ if os.geteuid() == 0:
     os.setgid(group)
     os.setuid(user)
 os.chdir("/")
-os.execv(sys.argv[2], sys.argv[2:])
+try:
+    os.execv(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"{sys.argv[2]} can't be run: {error.strerror}; remedy: see who may enter its "
+             "directories, and that its file system is not mounted noexec")

@@ -11,6 +11,7 @@ from tests.support import install_driver
 from tests.support.install_driver import (      # noqa: F401
     SIGNED, UNSIGNED, any_host, directory, edit, host, manifest,
 )
+from tests.support.namespaces import needs_mounts
 
 
 @pytest.mark.parametrize("arguments", [(), ("--sign",), ("--verify", "--wrap")], ids=str)
@@ -64,6 +65,17 @@ def test_nothing_is_switched_when_the_trial_fails(host, breaks):
     breaks(host)
     assert TRIAL_FAILS[breaks] in host.refused("--sign")
     assert not list(host.prefix.glob("*")) and host.deliver() == UNSIGNED
+
+
+@needs_mounts
+def test_a_prefix_where_no_program_can_run(host):
+    before = manifest(host.qmail)
+    host.prefix.mkdir(parents=True)
+    host.shell = ["unshare", "--mount", "sh", "-c",
+                  f'mount -t tmpfs -o noexec tmpfs {host.prefix}; exec sh "$@"', "sh"]
+    done = host.run("--sign")
+    assert (done.returncode, manifest(host.qmail)) == (1, before)
+    assert "remedy: see who may enter" in done.stderr and "noexec" in done.stderr
 
 
 def test_nothing_is_changed_when_the_trial_of_an_upgrade_fails(host):
