@@ -300,7 +300,7 @@ def read(path, part):
     Raises SettingTrouble if it can't be read.
     """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", opener=at_once) as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", opener=without_waiting) as file:
             return part(file)
     except FileNotFoundError as error:
         if is_link(path):
@@ -312,6 +312,6 @@ def read(path, part):
         ) from error
 
 
-def at_once(path, flags):
+def without_waiting(path, flags):
     """Opens a file, as the opener of open(); does not wait for the writer of a FIFO."""
     return posix.open(path, flags | posix.O_NONBLOCK)

@@ -8,7 +8,7 @@ import time
 
 from .. import crypto
 from ..errors import KeyTrouble, RequestTrouble, SettingTrouble
-from ..settings import at_once
+from ..settings import without_waiting
 from ..signing import key_files
 from . import check_permissions, key_places, records, removal, rotation
 from .findings import FAIL, OK, WARN, Finding
@@ -209,7 +209,7 @@ def lines(control, name):
     """Returns a control file's lines but comments and blank ones, [] if it can't be read."""
     try:
         with open(os.path.join(control, name), encoding="utf-8", errors="surrogateescape",
-                  opener=at_once) as file:
+                  opener=without_waiting) as file:
             return [line for line in file.read().split("\n") if line.strip() and line[0] != "#"]
     except OSError:
         return []

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..errors import SettingTrouble
 from ..packages import is_free_threaded
-from ..settings import Settings, at_once
+from ..settings import Settings, without_waiting
 from . import running
 from .check_installation import REPAIR
 from .findings import FAIL, OK, WARN, Finding
@@ -180,7 +180,7 @@ def names_verifier(path):
     if path and os.path.realpath(path) == os.path.realpath(LAUNCHER):
         return True
     try:
-        with open(path, "rb", opener=at_once) as file:
+        with open(path, "rb", opener=without_waiting) as file:
             text = file.read(65536)
     except OSError:
         return False

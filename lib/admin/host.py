@@ -7,7 +7,7 @@ import sys
 from typing import NamedTuple
 
 from ..errors import SettingTrouble
-from ..settings import Settings, at_once
+from ..settings import Settings, without_waiting
 from . import running
 
 # Directory of the release to examine: this one, unless install.sh status names another.
@@ -99,7 +99,7 @@ def recorded(path: str = RECORD) -> "Installation | None":
     cuts files short.
     """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", opener=at_once) as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", opener=without_waiting) as file:
             values = dict(line.rstrip("\n").partition("=")[::2] for line in file)
     except FileNotFoundError:
         return None

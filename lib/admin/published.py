@@ -14,7 +14,6 @@ from ..lookup.answer import Answer
 from ..lookup.memory import Memory
 from . import check_packages
 
-
 MOST_SECONDS = 20       # for one of many questions, whatever DKTIMEOUT is
 
 

@@ -5,7 +5,7 @@ import glob
 import os
 import re
 
-from ..settings import at_once
+from ..settings import without_waiting
 
 # The same as in install/host.sh.
 PLACES = ("/service/*/run", "/etc/service/*/run", "/var/service/*/run", "/etc/sv/*/run")
@@ -65,7 +65,7 @@ def texts(qmail, *others):
 def read(path):
     """Returns the text of a file, "" if it can't be read."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", opener=at_once) as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", opener=without_waiting) as file:
             return file.read()
     except OSError:
         return ""

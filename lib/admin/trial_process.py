@@ -93,7 +93,7 @@ def give_up_rights():
 
 
 def outcome(domain, launcher, settings, questions, lacks):
-    """Returns the outcomes of one domain's trial.  Arguments: as in outcomes()"""
+    """Returns the outcomes of one domain's trial.  domain: str; the others: as in Trials"""
     text = trial_outcomes.message(domain)
     try:
         with tempfile.TemporaryFile() as file:

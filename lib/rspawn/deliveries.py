@@ -21,7 +21,6 @@ from .dispatcher import Signer
 from .loop import TICK, Loop
 from .starter import Starter
 
-
 REPORT_AT_ONCE = 8192       # bytes of a report in one read
 
 

@@ -175,8 +175,7 @@ def sign(outcome, header, body, settings, now, large):
                        for key in domainkeys_keys]
     outcome.signatures, outcome.left_out = sound(signatures)
     outcome.on_keys = [(True, text) for text in flaws]
-    outcome.on_way = [(True, text)
-                         for text in relayed.warnings(header, names, lines)]
+    outcome.on_way = [(True, text) for text in relayed.warnings(header, names, lines)]
 
 
 def load_keys(plan):

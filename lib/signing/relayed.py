@@ -6,7 +6,6 @@ from ..mail.signature_field import LONGEST_LINE
 LONG_LINE = (f"a line has more than {LONGEST_LINE} bytes, which Postfix breaks, and the signatures "
              "with it, and Exim refuses; remedy: the program that wrote it must encode it")
 
-
 # rspamd takes a DKIM signature for wrong if one of these is covered and stands twice; RFC 5322
 # section 3.6 allows one of each.
 UNIQUE = (b"To", b"Cc", b"Subject", b"Message-ID")

@@ -41,7 +41,7 @@ class ResidentVerifier:
         crypto.backend()        # loads the library for Ed25519
         crypto.use_fast_powers()
         self.cache = cache.AnswerCache(budget.resolver(addresses),
-                                    turns=cache.Turns(max(workers - 1, 1)))
+                                       turns=cache.Turns(max(workers - 1, 1)))
 
     def serve(self, connection):
         """Answers the request on a connected socket if it can, and logs the outcome."""

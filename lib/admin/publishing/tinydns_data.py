@@ -6,6 +6,7 @@ import os
 import stat
 
 from ...errors import PublishTrouble, RequestTrouble
+from ...settings import without_waiting
 from .. import key_storage
 from . import command
 from .tinydns_lines import Conflict, with_records, without_records
@@ -85,7 +86,7 @@ class TinydnsData:
         target: its path without links; directory: descriptor of its directory, locked
         Raises Conflict, PublishTrouble, OSError.
         """
-        with open(target, "rb", opener=at_once) as file:
+        with open(target, "rb", opener=without_waiting) as file:
             state = os.fstat(file.fileno())
             if not stat.S_ISREG(state.st_mode):
                 raise PublishTrouble(f"{target} is not a file; remedy: correct DKPUBLISH")
@@ -135,11 +136,6 @@ class TinydnsData:
             state = os.stat(path)
             if state.st_mtime_ns >= time:
                 os.utime(path, ns=(state.st_atime_ns, time - A_SECOND))
-
-
-def at_once(path, flags):
-    """Opens a file, as the opener of open(); does not wait for the writer of a FIFO."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def identity(state):

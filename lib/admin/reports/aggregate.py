@@ -200,8 +200,8 @@ class Reader:
         if self.messages > MOST_MESSAGES:
             raise Refused("a report that counts more messages than there are")
         self.take((ip_address(texts.get("address", "")), messages,
-                     texts.get("dkim", "").lower() == "pass",
-                     texts.get("spf", "").lower() == "pass", signatures))
+                   texts.get("dkim", "").lower() == "pass",
+                   texts.get("spf", "").lower() == "pass", signatures))
 
     def report(self):
         """Returns the Report that the texts before the first record describe.  Raises Refused."""
