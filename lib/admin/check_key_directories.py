@@ -10,7 +10,7 @@ from .. import crypto
 from ..errors import KeyTrouble, RequestTrouble, SettingTrouble
 from ..settings import without_waiting
 from ..signing import key_files
-from . import check_permissions, key_places, records, removal, rotation
+from . import check_permissions, key_places, key_storage, records, removal, rotation
 from .findings import FAIL, OK, WARN, Finding
 
 OLD = 400                   # days: more than twice what doc/changing-keys advises
@@ -89,8 +89,7 @@ def holds_private_key(path):
 def identity(path):
     """Returns (device, inode) of a file, as key_places.used_files() does, or None if it is gone."""
     with contextlib.suppress(OSError):
-        state = os.stat(path)
-        return state.st_dev, state.st_ino
+        return key_storage.identity(path)
     return None
 
 

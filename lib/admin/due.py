@@ -14,6 +14,7 @@ run goes on where another has been killed.  A step that fails ends that domain's
 """
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -80,6 +81,11 @@ class Run:
         self.summary = Summary()
         self.following = []     # (when a key will be changed, domain)
         self.by_hand = {"add": [], "remove": []}    # Records that the administrator changes
+
+    @functools.cached_property
+    def paths(self):
+        """What rotation.paths_by_file() has found when this run first asked."""
+        return rotation.paths_by_file(self.patterns, OF_KEYS)
 
     def known(self, names):
         """Returns the domains among names that have keys, list of str."""
@@ -170,7 +176,7 @@ class Run:
 
     def is_free(self, item):
         """Returns whether nobody else uses a Finished key; else the summary says who."""
-        others = rotation.others_that_use(item.former, self.patterns, OF_KEYS)
+        others = rotation.others_that_use(item.former, self.paths)
         if others:
             self.summary.add(WAITS, item.place.domain, f"{item.name} stays, and its key: others "
                              f"use it by {' '.join(others)}")

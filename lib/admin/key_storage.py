@@ -65,14 +65,24 @@ def is_link(path):
 
 def is_same(path, other):
     """Returns whether both paths lead to one file; False if one leads nowhere.  Raises OSError."""
+    found = identity(path)
+    return found is not None and found == identity(other)
+
+
+def identity(path):
+    """Returns (device, inode) of the file that a path leads to, None if it leads nowhere.
+
+    Raises OSError.
+    """
     try:
-        return os.path.samefile(path, other)
+        state = os.stat(path)
     except FileNotFoundError:
-        return False
+        return None
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        return False
+        return None
+    return state.st_dev, state.st_ino
 
 
 def links_of(path):

@@ -196,7 +196,8 @@ def retire(domain, options, settings):
             place = rotation.place_to_rotate(domain, patterns, options.type)
             found = [(place, rotation.former_key(place, suffix))
                      for suffix in rotation.leaving(place) or [FORMER]]
-        steps = [(place, former, rotation.others_that_use(former, patterns))
+        paths = rotation.paths_by_file(patterns, ("", NEXT))
+        steps = [(place, former, rotation.others_that_use(former, paths))
                  for place, former in found]
     for place, former, others in steps:
         print_steps(place, former, others, settings.control)

@@ -183,17 +183,29 @@ def needed_until(former, control):
     return former.replaced + queue_lifetime(control) + records.TTL + MARGIN
 
 
-def others_that_use(former, patterns, suffixes=("", NEXT)):
-    """Returns the links by which other domains sign with a Former's key.  patterns: DKSIGN
+def paths_by_file(patterns, suffixes):
+    """Returns by which paths each file with a key is used, in the order of domains.
 
-    suffixes: of the links
+    patterns: DKSIGN; suffixes: of the paths
+    Returns {key_storage.identity() of the file: {path: None}}.  Raises OSError.
     """
-    return [place.path + suffix
-            for domain in key_places.domains(patterns, OF_KEYS)
-            for place in key_places.places(domain, patterns) for suffix in suffixes
-            if place.path + suffix not in former.files
-            and os.path.lexists(place.path + suffix)
-            and is_same(place.path + suffix, former.files[-1])]
+    found = {}
+    for domain in key_places.domains(patterns, OF_KEYS):
+        for place in key_places.places(domain, patterns):
+            for path in [place.path + suffix for suffix in suffixes]:
+                file = key_storage.identity(path) if os.path.lexists(path) else None
+                if file:
+                    found.setdefault(file, {})[path] = None
+    return found
+
+
+def others_that_use(former, paths):
+    """Returns those paths that lead to a Former's key, too, list of str.  Raises OSError.
+
+    paths: of paths_by_file(), which looks at the keys of all domains
+    """
+    return [path for path in paths.get(key_storage.identity(former.files[-1]), ())
+            if path not in former.files]
 
 
 def queue_lifetime(control):

@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from lib.admin import due, key_storage
+from lib.admin import due, key_places, key_storage
+from lib.settings import Settings
 from tests.support import signing
 from tests.support.administrator import GROUP, records, tree
 from tests.support.due import DAY, due_host
@@ -330,6 +331,30 @@ def test_a_key_that_others_use_stays(host):
     assert S1 in host.published() and {"s1", "default.former"} < set(files(host))
     (host.keys / TWO / "default").unlink()
     assert host.due() == [f"done {ONE}: {S1} and its key have been withdrawn"]
+
+
+def test_the_work_grows_with_the_number_of_keys(host, monkeypatch):
+    """Whether others use a key is found without a look at all keys for each of them."""
+    settings = Settings(host.environment, str(host.control))
+    (host.keys / ONE / "default").rename(host.keys / ONE / "default.unused")
+    looks, counts = [], []
+
+    def counted(look):
+        return lambda *arguments, **options: looks.append(1) or look(*arguments, **options)
+
+    for name in "stat", "lstat":
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
+    for begin, number in (1, 10), (10, 80):
+        for each in range(begin, number):
+            shutil.copytree(host.keys / ONE, host.keys / f"d{each}.example", symlinks=True)
+        run = due.Run(settings, None, GROUP)
+        looks.clear()
+        places = [place for domain in key_places.domains(run.patterns, due.SUFFIXES)
+                  for place in run.own_places(domain)]
+        assert len([item for items in run.each(places, run.finished) for item in items]
+                   ) == number
+        counts.append(len(looks))
+    assert counts[1] < 10 * counts[0], counts
 
 
 def test_each_type_by_itself(host):
