@@ -9,11 +9,19 @@ is in WAL mode, so that readers wait for none of them.
 
 import contextlib
 import os
-import sqlite3
+import sys
 import time
 
 from ...errors import Trouble
 from ..account import Account, eyes_of
+
+try:
+    import sqlite3
+except ImportError as error:
+    raise Trouble("{} has no SQLite: {}; remedy: on Debian: apt-get install python3; on FreeBSD: "
+                  "pkg install py{}{}-sqlite3; build your own Python again where the headers of "
+                  "SQLite are, or name another one: ./install.sh --python".format(
+                      sys.executable, error, *sys.version_info)) from error
 
 APPLICATION = 0x716d646b    # "qmdk"
 VERSION = 1

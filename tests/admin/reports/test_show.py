@@ -2,17 +2,27 @@
 """qmail-dk reports: the table, JSON, and the names of hosts."""
 
 import json
+import sys
 
 import pytest
 
 from lib.admin.tables import cut, share
-from tests.support import aggregate_reports
+from tests.support import aggregate_reports, rspawn
 from tests.support.administrator import admin       # noqa: F401
 from tests.support.aggregate_reports import BEGIN, DAY, record, report
 from tests.support.dns_server import DnsServer
 
 OURS = ("example.com", "s1", "pass")
 ED = ("example.com", "ed1", "neutral")
+
+# qmail-dk with a Python that was built where SQLite was not.
+WITHOUT_SQLITE = """
+import sys
+sys.modules["_sqlite3"] = None
+sys.path.insert(0, "{}")
+from lib import qmail_dk
+sys.exit(qmail_dk.main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture
@@ -103,6 +113,18 @@ def test_nothing_yet(admin):
     assert admin.succeed("reports", "--database", path) == (
         "no reports have been added; doc/reports says how they get here\n")
     assert not path.exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("add",)])
+def test_a_python_without_sqlite(admin, arguments):
+    program = admin.directory / "program.py"
+    program.write_text(WITHOUT_SQLITE.format(rspawn.CHECKOUT))
+    admin.command.write_text(admin.command.read_text().replace(
+        f"{rspawn.CHECKOUT}/lib/qmail_dk.py", str(program)))
+    done = admin.run("reports", *arguments)
+    assert (done.returncode, done.stdout) == (111, ""), done
+    assert done.stderr.startswith(f"qmail-dk: {sys.executable} has no SQLite: ")
+    assert "; remedy: " in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments, words", [
