@@ -4,6 +4,7 @@
 import binascii
 
 from ..mail.canonicalization import nofws_fields
+from ..mail.message import Fields, in_parts
 from ..mail.signature_field import can_be_listed, folded, name_words, with_value
 
 # Not signed: fields that are added, changed or removed in transit.  Postfix
@@ -18,28 +19,37 @@ LONGEST_LIST = 1000     # bytes of h=; libdomainkeys, which qmail-dk uses, accep
 
 
 def fields_to_sign(fields):
-    """Returns the fields that the signature covers, in order: list of (name, field), bytes.
+    """Returns the message.Fields that the signature covers.
 
     fields: of message.Header.  Covers all fields of a name or none (RFC 4870 section
     3.3), and no name that a tag list can't hold.  Omits private fields (X-) if h=
     would be too long with them.
     """
-    covered = [(name, field) for name, field in fields
-               if name not in LEFT_OUT and not name.startswith(LEFT_OUT_PREFIXES)
-               and can_be_listed(name)]
+    covered = remaining(fields, LEFT_OUT_PREFIXES)
     if list_length(covered) > LONGEST_LIST:
-        covered = [(name, field) for name, field in covered if not name.startswith(b"x-")]
+        covered = remaining(covered, b"x-")
     return covered
+
+
+def remaining(fields, prefixes):
+    """Returns the message.Fields that are not left out, nor have a name with one of prefixes."""
+    found = Fields([], [])
+    for name, field in fields:
+        if name not in LEFT_OUT and not name.startswith(prefixes) and can_be_listed(name):
+            found.names.append(name)
+            found.texts.append(field)
+    return found
 
 
 def list_length(covered):
     """Returns the length of the names in bytes, with the colons between them."""
-    return sum(len(name) + 1 for name, _ in covered) - 1
+    return sum(len(name) + 1 for name in covered.names) - 1
 
 
 def hash_header(update, covered):
     """Passes the canonical form of the covered fields to update, a function of bytes."""
-    update(nofws_fields(b"".join(field for _, field in covered)))
+    for _, part in in_parts(covered):
+        update(nofws_fields(b"".join(part.texts)))
 
 
 def signature_field(key, covered, digest):

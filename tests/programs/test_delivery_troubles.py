@@ -165,6 +165,21 @@ def test_little_memory(host, megabytes):
     assert result.verdict == "K" or SOFTLIMIT in result.text or killed
 
 
+# Headers of a megabyte that take the most memory; with the second, a message is not signed.
+LARGE_HEADERS = {"fields": b"a:\n" * 345_000, "CRs": b"a: " + b"x\r" * 500_000 + b"\n"}
+
+
+@pytest.mark.parametrize("what", LARGE_HEADERS)
+def test_the_softlimit_of_our_documents_is_enough(host, what):
+    host.message.write_bytes(host.message.read_bytes().replace(
+        b"To:", LARGE_HEADERS[what] + b"To:", 1))
+    limit = 150_000_000 if "t" in sys.abiflags else 100_000_000
+    result = host.deliver(preexec_fn=limited(resource.RLIMIT_AS, limit))
+    assert result.verdict == "K", result
+    assert host.sent.endswith(host.message.read_bytes())
+    assert host.sent.startswith(b"DKIM-Signature:") == (what == "fields")
+
+
 LACKS = {
     "no memory": "raise MemoryError",
     "an exception that was lost": "raise SystemError('error return without exception set')",
