@@ -35,8 +35,8 @@ MORE_MEMORY = 34 << 20 if is_free_threaded() else 0
 # it does not pass mail with the largest headers (doc/verifying).
 NEEDS = {"address space": (30_000_000 + MORE_MEMORY, (80 << 20) + MORE_MEMORY),
          "data size": (15_000_000 + MORE_MEMORY, (50 << 20) + MORE_MEMORY)}
-ENLARGE = (f"softlimit -m {150_000_000 if MORE_MEMORY else 100_000_000} in the run script of "
-           f"{SMTPD}, and restart it")
+LIMIT = f"softlimit -m {150_000_000 if MORE_MEMORY else 100_000_000}"
+ENLARGE = f"{LIMIT} in the run script of {SMTPD}, and restart it"
 
 
 class Receiver(NamedTuple):

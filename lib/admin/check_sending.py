@@ -6,14 +6,14 @@ import os
 from ..errors import SettingTrouble
 from ..qmail import spool
 from . import account, check_receiving, running as admin_running
-from .check_receiving import MORE_MEMORY
+from .check_receiving import LIMIT, MORE_MEMORY
 from .findings import FAIL, OK, WARN, Finding
 
 # RLIMIT_AS, RLIMIT_DATA -> bytes below which the signer passes no mail, and bytes below which it
 # does not pass mail with the largest headers (doc/installing).
-NEEDS = {"address space": (23_000_000 + MORE_MEMORY, (48 << 20) + MORE_MEMORY),
-         "data size": (8_000_000 + MORE_MEMORY, (32 << 20) + MORE_MEMORY)}
-ENLARGE = "softlimit -m 100000000 in the script that starts qmail, and restart it"
+NEEDS = {"address space": (23_000_000 + MORE_MEMORY, (80 << 20) + MORE_MEMORY),
+         "data size": (8_000_000 + MORE_MEMORY, (64 << 20) + MORE_MEMORY)}
+ENLARGE = f"{LIMIT} in the script that starts qmail, and restart it"
 
 # Bytes that should be free for copies of large messages.
 LEAST_ROOM, ENOUGH_ROOM = 16 << 20, 128 << 20
