@@ -2,7 +2,8 @@
 """Worker processes that serve the connections to one listening socket.
 
 A connection that crashes its worker, or takes too long, ends only that worker, which is
-replaced.  The parent serves no connections, so it survives.
+replaced.  The parent serves no connections, so it survives.  Where the system allows no
+more processes, those that are there go on, and the parent tries again.
 
 After TERM, all processes exit once the current connections are served.  After HUP, new
 workers replace all others, which exit as they become idle.
@@ -19,13 +20,14 @@ from .. import maillog
 from ..errors import Trouble
 from ..growth import Growth, in_addresses
 
-SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM)
 
 LONGEST = 3             # seconds of real time that a connection may take
 MEMORY = 256 * 1024 * 1024  # bytes of address space that a worker may add; see restrict()
 MOST_CONNECTIONS = 10_000   # of one worker, which limits leaks
 IDLE = 5                # seconds after which an idle worker checks that its parent lives
 PAUSE = 0.1             # seconds before a worker that failed is replaced
+RETRY = 5               # seconds until a worker is started that could not be
 
 
 class Leave(Exception):
@@ -47,17 +49,19 @@ class Workers:
         self.serve = prepare()
         self.serving = set()    # process numbers of the workers
         self.leaving = set()    # of those that have been told to exit
+        self.lacks_some = False     # whether the log says that some can't be started
 
     def run(self):
-        """Runs the workers until TERM.  Raises Trouble if one can't be started."""
+        """Runs the workers until TERM.  Raises Trouble if there is none and none can be started."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        # A supervisor may have it ignored; then no signal would report the end of a worker.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # A supervisor may have them ignored; then none would wake the parent.
+        for waking in signal.SIGCHLD, signal.SIGALRM:
+            signal.signal(waking, signal.SIG_DFL)
         self.fill()
-        maillog.tell(f"{self.number} workers are ready")
+        maillog.tell(f"{len(self.serving)} workers are ready")
         while True:
             number = signal.sigwait(SIGNALS)
-            if number == signal.SIGCHLD:
+            if number in (signal.SIGCHLD, signal.SIGALRM):
                 self.collect()
                 self.fill()
             elif number == signal.SIGHUP:
@@ -105,15 +109,33 @@ class Workers:
         self.leaving.discard(process)
 
     def fill(self):
+        """Starts the workers that are missing.  Raises Trouble as run()."""
         parent = os.getpid()    # before the fork: a worker may first run after its parent's end
         while len(self.serving) < self.number:
             try:
                 process = os.fork()
             except OSError as error:
-                raise Trouble(f"unable to start a worker: {error.strerror}") from error
+                self.do_with_fewer(f"unable to start a worker: {error.strerror}")
+                return
             if not process:
                 work_and_exit(self.listening, self.serve, parent)
             self.serving.add(process)
+        if self.lacks_some:
+            maillog.tell(f"all {self.number} workers run again")
+            self.lacks_some = False
+
+    def do_with_fewer(self, reason):
+        """Goes on with the workers that there are; SIGALRM comes for the next attempt.
+
+        Without any, clients would wait in vain: raises Trouble(reason).
+        """
+        if not self.serving | self.leaving:
+            raise Trouble(reason)
+        signal.alarm(RETRY)
+        if not self.lacks_some:
+            maillog.tell(f"{reason}; {len(self.serving)} of {self.number} go on, and it tries "
+                         "again; remedy: let its user have more processes (ulimit -u)")
+            self.lacks_some = True
 
 
 def work_and_exit(listening, serve, parent):

@@ -121,7 +121,7 @@ def test_verifier(directory, python):
 
 
 def test_resident_verifier(directory, python):
-    """It is one, each of its workers another; where it ends, mail passes without it."""
+    """It is one, each of its workers another; one worker is enough, and without it mail passes."""
     with fault_subjects.Client(directory) as client:
         run_by_others(client.host, python)
         for processes in (1, 2, 3):
@@ -135,17 +135,17 @@ def test_resident_verifier(directory, python):
             running.arguments = ["--workers", "2"]
             running.start()
             client.host.environment["DKSERVER"] = running.path
-            if processes == 3:
+            if processes > 1:
                 running.wait_for("are ready")
             else:
                 assert running.process.wait(resident.LONGEST_WAIT) == 111
-                assert "unable to start a worker: " in running.log()
+            assert ("unable to start a worker: " in running.log()) == (processes < 3)
             # He believes root's server, and his own.
             subprocess.run(["chown", "-R", f"{user}:{user}", directory], check=True)
             client.host.prefix = as_user(user)
             outcome = client.run("smtpd")
             assert client.verdict(outcome) == "accepted", outcome
-            assert outcome.log.endswith(b"; resident\n") or processes < 3
+            assert outcome.log.endswith(b"; resident\n") == (processes > 1)
             running.process.terminate()
             running.process.wait(resident.LONGEST_WAIT)
             shutil.rmtree(running.directory)

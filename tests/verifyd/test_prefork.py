@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -16,16 +17,26 @@ from lib.verifyd import prefork
 from tests.support import resident
 from tests.support.processes import is_running
 
+RETRY = 1
+
 # Each connection says what becomes of its worker.
 SERVER = """
-import os, resource, signal, socket, sys, time
+import errno, os, resource, signal, socket, sys, time
 sys.path.insert(0, {root!r})
 from lib import maillog
 from lib.errors import SettingTrouble
 from lib.growth import in_addresses
 from lib.verifyd import prefork
 prefork.LONGEST, prefork.IDLE, prefork.MOST_CONNECTIONS = {longest}, 1, {most}
-generation, grown = 0, []
+prefork.RETRY = {retry}
+generation, grown, fork = 0, [], os.fork
+
+def fork_if_allowed():
+    if os.path.exists({no_more!r}):
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+    return fork()
+
+os.fork = fork_if_allowed
 
 if {late}:      # workers begin after their parent's end
     parent, restrict = os.getpid(), prefork.restrict
@@ -97,10 +108,11 @@ class Running(resident.Place):
     def __enter__(self):
         super().__enter__()
         self.trouble = self.directory + "/trouble"
+        self.no_more = self.directory + "/no-more-processes"
         self.log_path = self.directory + "/log"
         code = SERVER.format(root=resident.ROOT, path=self.path, number=self.number,
                              most=self.most, longest=self.longest, trouble=self.trouble,
-                             late=self.late)
+                             no_more=self.no_more, late=self.late, retry=RETRY)
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen([*self.prefix, sys.executable, "-c", code],
                                             stderr=log)
@@ -231,6 +243,31 @@ def test_no_new_processes():
     with Running() as running:
         assert running.say(b"fork") == b""
         resident.until_true(lambda: "BlockingIOError" in running.log())
+
+
+def test_no_process_for_a_worker():
+    """The other one goes on, and the log says so once; then there are two again."""
+    with Running() as running:
+        open(running.no_more, "wb").close()
+        assert running.say(b"crash") == b""
+        resident.until_true(lambda: "no more processes; 1 of 2 go on" in running.log())
+        for _ in range(4):
+            running.wait_for_answer(b"1 ")
+        time.sleep(3 * RETRY)
+        assert running.process.poll() is None and len(running.workers()) == 1
+        os.unlink(running.no_more)
+        resident.until_true(lambda: "all 2 workers run again" in running.log())
+        assert len(running.workers()) == 2
+        assert running.log().count("unable to start a worker") == 1
+
+
+def test_no_process_for_any_worker():
+    """Clients would wait in vain; where nobody listens, they verify on their own."""
+    with Running(number=1) as running:
+        open(running.no_more, "wb").close()
+        assert running.say(b"crash") == b""
+        assert running.process.wait(resident.LONGEST_WAIT) != 0
+        assert "Trouble: unable to start a worker: no more processes" in running.log()
 
 
 def test_workers_are_renewed_now_and_then():

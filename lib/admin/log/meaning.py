@@ -63,6 +63,8 @@ EVENTS = [(re.compile(expression), event) for expression, event in (
     (r"nothing is changed: .*", "settings could not be read again"),
     (r"ended by a signal", "ended by a signal"),
     (r"worker \d+ was killed by signal \d+", "a worker was killed"),
+    (r"unable to start a worker: .*", "a worker could not be started"),
+    (r"all \d+ workers run again", "all workers run again"),
     (r"worker \d+ failed", "a worker failed"), (r"worker \d+: .*", None))]
 # As rsyslog writes equal lines, if it is told to, as on Ubuntu.
 REPEATED = re.compile(rb"message repeated (\d{1,6}) times: \[ ((?!message).*)\]")

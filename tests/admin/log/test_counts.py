@@ -113,10 +113,13 @@ LINES = {
         VERIFYD + "A, 2345 bytes, dns 0.001 s; 0.003 s", VERIFYD + "trial: A, 5 bytes, dns 0.0 s",
         VERIFYD + "C, 5 bytes, dns 0.000 s; 0.001 s", VERIFYD + "worker 5 was killed by signal 14",
         VERIFYD + "no answer: s._domainkey.a.example: timeout; 0.800 s",
-        VERIFYD + "worker 7: OSError: no"], {
+        VERIFYD + "unable to start a worker: Resource temporarily unavailable; 1 of 4 go on",
+        VERIFYD + "all 4 workers run again", VERIFYD + "worker 7: OSError: no"], {
         "events": {("rspawn", "started"): [1], ("rspawn", "ended by an error"): [1],
                    ("dk-verifyd", "started"): [1], ("dk-verifyd", "gave a result"): [2],
                    ("dk-verifyd", "a worker was killed"): [1],
+                   ("dk-verifyd", "a worker could not be started"): [1],
+                   ("dk-verifyd", "all workers run again"): [1],
                    ("dk-verifyd", "gave no result: timeout"): [1]}}),
 }
 PARTS = ("keys", "signed_by", "unsigned", "deferred", "remarks", "verdicts", "domains", "forged",
