@@ -9,7 +9,8 @@ a later run goes on, and the record of no key is withdrawn before.
 The program runs without the directory's lock, since it may take minutes.  So another
 command may change the directory meanwhile, and run the program as well: then the older one
 may undo on the other hosts what the newer one did.  Each change leaves another text in the
-file, and the file goes only with the text that was there before the program ran.
+file, and the file goes only with the text that was there before the program ran.  If
+rotate --due is killed, nobody sees that, so its program keeps the lock of --due until it ends.
 """
 
 import contextlib
@@ -28,11 +29,13 @@ ATTEMPTS = 2        # to bring a directory that others change meanwhile
 class Distribution:
     """Runs the program of DKSYNC.  settings: settings.Settings
 
+    inherited: descriptors that stay open in it, a list
     Raises SettingTrouble, but looks at no file except the control file.
     """
 
     def __init__(self, settings):
         self.arguments = arguments(settings["DKSYNC"])
+        self.inherited = []
 
     def bring(self, place):
         """Brings the directory of a key_places.Place to the other hosts.  Raises Trouble."""
@@ -40,7 +43,8 @@ class Distribution:
             return
         program = self.arguments[0]
         try:
-            failed = command.run([*self.arguments, place.directory], seconds=LONGEST)
+            failed = command.run([*self.arguments, place.directory], inherited=self.inherited,
+                                 seconds=LONGEST)
         except OSError as error:
             raise Trouble(f"unable to run {program}, which DKSYNC names: {error.strerror}; remedy: "
                           "see that it is there, is executable and begins with #!") from error

@@ -50,7 +50,7 @@ def rotate(names, settings, bits, group):
     """
     published.require_packages()
     run = Run(settings, bits, group)
-    with alone(run.patterns):
+    with alone(run.patterns) as run.hosts.inherited:
         is_watched = sys.stdout.isatty()
         try:
             run.change(run.known(names) if names else
@@ -340,11 +340,14 @@ class Run:
 
 @contextlib.contextmanager
 def alone(patterns):
-    """Keeps a second run away while the context lasts.  patterns: DKSIGN, as Run takes them
+    """Keeps a second run away while the context lasts, and yields the lock: descriptors, a list.
 
-    Raises RequestTrouble if another one is at work.
+    patterns: DKSIGN, as Run takes them
+    A program that has inherited them keeps the lock if this process is killed.  Raises
+    RequestTrouble if another run, or such a program, is at work.
     """
     own = next(filter(key_places.has_directory, patterns.split(":")))
+    held: list = []
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(FileNotFoundError):
             # A file of its own, because any user can lock a directory that he can read.
@@ -352,6 +355,8 @@ def alone(patterns):
                          os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             stack.callback(os.close, fd)
             if not key_storage.try_lock(fd):
-                raise RequestTrouble("another qmail-dk rotate --due is at work; it does what is "
-                                     "due")
-        yield
+                raise RequestTrouble("another qmail-dk rotate --due is at work and does what is "
+                                     "due, or a program that a killed one has started")
+            stack.callback(key_storage.unlock, fd)
+            held.append(fd)
+        yield held

@@ -140,6 +140,12 @@ def try_lock(fd):
     return True
 
 
+def unlock(fd):
+    """Ends the lock of a descriptor, also for the processes that have inherited it."""
+    with contextlib.suppress(OSError):      # the file system has none
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
 @contextlib.contextmanager
 def directory_for(place, group_id):
     """Locks the directory of a key_places.Place, and yields its descriptor.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """DKSYNC: three hosts with the same keys, one of which can't be reached for a day."""
 
+import subprocess
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from lib import errors
 from lib.admin import distribution
 from lib.settings import Settings
+from tests.support import resident
 from tests.support.administrator import GROUP, tree
 from tests.support.due import DAY, due_host
 
@@ -190,6 +192,50 @@ def test_activated_twice_at_once(host):
     assert signing_with(host) == ["s2", "s1", "s1"]
     host.due()
     assert signing_with(host) == ["s2"] * 3
+
+
+# The first program has its list, and waits to be told to go on.
+OUTLIVES = """import shutil, time
+if not os.path.exists(root + "/at-work"):
+    shutil.copytree(directory, root + "/at-work/" + os.path.basename(directory), symlinks=True)
+    directory = root + "/at-work/" + os.path.basename(directory)
+    os.mkdir(root + "/begun")
+    while not os.path.exists(root + "/go-on"):
+        time.sleep(0.02)
+for host in"""
+
+
+def test_a_program_that_outlives_a_killed_run(host):
+    """No run begins beside it, or it would undo on the other hosts what that run did."""
+    make_next(host)
+    program = host.directory / "sync"
+    program.write_text(program.read_text().replace("for host in", OUTLIVES, 1)
+                       + 'if "/at-work/" in directory:\n    os.rmdir(root + "/begun")\n')
+    with subprocess.Popen([host.command, "rotate", "--due", "--group", GROUP],
+                          env=host.environment) as run:
+        resident.until_true((host.directory / "begun").exists)
+        run.kill()
+    done = host.run("rotate", "--due", "--group", GROUP)
+    (host.directory / "go-on").touch()
+    resident.until_true(lambda: not (host.directory / "begun").exists())
+    assert (done.returncode, done.stdout) == (100, "")
+    assert "or a program that a killed one has started" in done.stderr
+    resident.until_true(lambda: host.run("rotate", "--due", "--group", GROUP).returncode == 0)
+    assert signing_with(host) == ["s2"] * 3
+
+
+def test_a_process_that_the_program_leaves_behind(host):
+    """It holds up no later run."""
+    make_next(host)
+    program = host.directory / "sync"
+    program.write_text(program.read_text() + """import subprocess
+subprocess.Popen(["/bin/sh", "-c", "while [ -e \\"$0\\" ]; do sleep 0.05; done", root + "/stays"],
+                 close_fds=False)
+""")
+    (host.directory / "stays").touch()
+    assert f"done {ONE}: s2 signs from now on" in host.due()
+    assert host.due() == []
+    (host.directory / "stays").unlink()
 
 
 NOT_RUN = {
