@@ -240,7 +240,7 @@ def test_two_at_once(host, before):
     with open(lock, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         line = host.refused("rotate", "--due")
-    assert line.startswith("qmail-dk: another qmail-dk rotate --due is at work and does what is due, ")
+    assert line.startswith("qmail-dk: another qmail-dk rotate --due is at work and does what ")
 
 
 # What is on the disk beside "default -> s1", as kills leave it, and the links after a run.
