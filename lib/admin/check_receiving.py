@@ -14,8 +14,8 @@ from ..errors import SettingTrouble
 from ..packages import is_free_threaded
 from ..settings import Settings, without_waiting
 from . import running
-from .check_installation import REPAIR
-from .findings import FAIL, OK, WARN, Finding
+from .check_installation import REPAIR, VERIFIER, launcher_finding
+from .findings import FAIL, OK, WARN, Finding, failures
 from .host import PREFIX
 
 SMTPD = "qmail-smtpd"
@@ -81,6 +81,9 @@ def state_findings(state, members, host):
     if queue and not os.access(queue, os.X_OK):
         return [Finding(FAIL, "", f"QMAILQUEUE names {queue}, which can't be run, so mail is "
                         "refused for now", REPAIR)]
+    broken = launcher_failures() if queue else []
+    if broken:
+        return [finding._replace(text=f"{finding.subject} {finding.text}") for finding in broken]
     in_place = bool(host.installation.queue_original)       # of qmail-queue
     found = [verifying(queue, ", ".join(letters) or of_control("DKVERIFY", host.settings),
                        ", ".join(policies) or of_control("DKDMARC", host.settings), in_place)]
@@ -88,6 +91,14 @@ def state_findings(state, members, host):
         found += [*invalid("DKVERIFY", letters), *invalid("DKDMARC", policies),
                   memory(dict(limits))]
     return found
+
+
+def launcher_failures():
+    """Finds what is wrong with the verifier's launcher, and with that in sh.
+
+    The one in C executes that in sh for what it leaves to Python, and where no server answers.
+    """
+    return failures(launcher_finding(path, VERIFIER) for path in (LAUNCHER, LAUNCHER + ".sh"))
 
 
 def invalid(name, values):
@@ -213,11 +224,16 @@ def receivers(qmail):
 
 
 def starts_smtpd(command, environment, qmail):
-    """Returns whether a command (list of str) runs the qmail-smtpd of the qmail with that home."""
-    if f"{qmail}/bin/{SMTPD}" in command:
+    """Returns whether a command (list of str) runs the qmail-smtpd of the qmail with that home.
+
+    Links may give that home another name.
+    """
+    programs = os.path.realpath(qmail + "/bin")
+    if any(word.endswith("/" + SMTPD) and os.path.realpath(os.path.dirname(word)) == programs
+           for word in command):
         return True
     return (SMTPD in command and os.path.basename(command[0]) not in SUPERVISORS
-            and f"{qmail}/bin" in environment.get("PATH", "").split(":"))
+            and programs in map(os.path.realpath, environment.get("PATH", "").split(":")))
 
 
 def rules(command):

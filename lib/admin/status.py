@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from . import check_receiving, check_resident, check_sending
 from .check_installation import (
-    REPAIR, VERIFIER, launcher_finding, mentions, original_findings, queue_findings,
+    REPAIR, launcher_finding, mentions, original_findings, queue_findings,
     start_findings, started_findings,
 )
 from .findings import FAIL, Finding, as_text, failures
@@ -94,9 +94,8 @@ def verifying(host):
             Line("verifying", f"on for mail with DKVERIFY: {place} is the launcher, {place}.orig "
                  "the original")]
     if host.installation.verify:
-        launcher = check_receiving.LAUNCHER
-        return faults("verifying", [launcher_finding(launcher, VERIFIER)]) or [
-            Line("verifying", f"prepared: {launcher}")]
+        return faults("verifying", check_receiving.launcher_failures()) or [
+            Line("verifying", f"prepared: {check_receiving.LAUNCHER}")]
     return [Line("verifying", "not prepared; to do so: ./install.sh --verify")]
 
 

@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from lib.admin import check_receiving, host as admin_host
+from lib.admin.host import PREFIX
 from lib.settings import Settings
 from tests.support import resident
 
@@ -30,9 +31,12 @@ class Host:
         self.qmail = directory
         self.control = directory / "control"
         self.control.mkdir()
+        (directory / "link").symlink_to(".")
         self.verifier = directory / "qmail-dk-verify"
-        self.verifier.write_text("#!/bin/sh\nexec python3 qmail_qfilter_verify.py\n")
-        self.verifier.chmod(0o755)
+        self.in_sh = directory / "qmail-dk-verify.sh"
+        for path in self.verifier, self.in_sh:
+            path.write_text(f"#!/bin/sh\nexec python3 {PREFIX}/qmail_qfilter_verify.py\n")
+            path.chmod(0o755)
         self.script = directory / "filters"
         self.script.write_text(f"#!/bin/sh\nexec qmail-qfilter {self.verifier}\n")
         self.script.chmod(0o755)
@@ -89,6 +93,9 @@ VERIFYING = {
                     [("ok", "verifies, DKVERIFY is "), ("FAIL", "DKVERIFY: "), UNLIMITED]),
     "another program": (SMTP, {"QMAILQUEUE": "/bin/true"}, None, [OFF]),
     "in PATH": (["0", "smtp", "qmail-smtpd"], {"PATH": "/bin:$QMAIL/bin"}, None, [OFF]),
+    "by a link": (["0", "smtp", "$QMAIL/link/bin/qmail-smtpd"], {}, None, [OFF]),
+    "by a link in PATH": (["0", "smtp", "qmail-smtpd"], {"PATH": "/bin:$QMAIL/link/bin"}, None,
+                          [OFF]),
     "in another PATH": (["0", "smtp", "qmail-smtpd"], {"PATH": "/bin"}, None, NONE),
     "known by the variable alone": (["0", "smtp", "mailfront"], {**OURS, "DKVERIFY": "-"}, None,
                                     [("ok", "verifies, DKVERIFY is -"), UNLIMITED]),
@@ -107,6 +114,22 @@ def test_verifying(host, name):
         found = host.findings()
     assert [(level, text[:len(begins)]) for (level, text), (_, begins)
             in zip(found, expected)] == expected and len(found) == len(expected), found
+
+
+DAMAGES = {
+    "lost": (lambda host: host.in_sh.unlink(), "verify.sh can't be read (No such file"),
+    "empty": (lambda host: host.verifier.write_bytes(b""), "verify is empty"),
+    "of root alone": (lambda host: host.in_sh.chmod(0o711), "verify.sh qmail's users can't read"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_launcher_that_is_damaged(host, name):
+    damage, words = DAMAGES[name]
+    damage(host)
+    with host.running(SMTP, {**OURS, "DKVERIFY": "-"}):
+        ((level, text),) = host.findings()
+    assert level == "FAIL" and words in text and text.endswith("so all mail is deferred")
 
 
 # A free-threaded Python verified with 44 MiB of addresses, but not with 43.
