@@ -104,6 +104,10 @@ def qmail_findings(qmail=QMAIL):
     except OSError as error:
         return [Finding(FAIL, qmail, f"no qmail was found there: {error.strerror}",
                         "run ./install.sh --qmail DIR with qmail's home")]
+    if not os.path.isdir(qmail + "/control"):
+        return [Finding(FAIL, qmail + "/control", "is no directory that can be read, without which "
+                        "qmail moves no mail, and all settings in it are lost",
+                        "restore it, or what it leads to if it is a link")]
     return [Finding(OK, qmail, kind)]
 
 

@@ -3,6 +3,7 @@
 
 import os
 import pwd
+import stat
 import tempfile
 import time
 
@@ -49,6 +50,12 @@ def place_findings(path):
     beside = launcher_beside(path)
     if beside and not os.path.exists(beside):
         return [Finding(FAIL, beside, "is missing, so qmail does not start", REPAIR)]
+    read = beside or path       # by sh, as qmail-rspawn's user
+    if not os.stat(read).st_mode & stat.S_IROTH:
+        return [Finding(FAIL, read, "qmail-rspawn's user can't read it, so qmail does not start",
+                        f"chmod 755 {read}")]
+    if not mentions(read, PROGRAM.encode()):
+        return [Finding(FAIL, read, f"does not start {PROGRAM}", f"{REPAIR}, then {RESTART}")]
     if not os.access(path + ".orig", os.X_OK):
         return [Finding(WARN, path + ".orig", "is missing: nothing steps in where the resident "
                         "signer does not start", "bring it back, from qmail's source")]

@@ -105,6 +105,7 @@ KINDS = {
 @pytest.mark.parametrize("smtpd, of_rspawn", KINDS)
 def test_which_qmail(tmp_path, smtpd, of_rspawn, resident):
     (tmp_path / "bin").mkdir()
+    (tmp_path / "control").mkdir()
     (tmp_path / "bin" / "qmail-smtpd").write_text(smtpd)
     (tmp_path / "bin" / "qmail-rspawn").write_text("qmail_rspawn.py" if resident else of_rspawn)
     (tmp_path / "bin" / "qmail-rspawn.orig").write_text(of_rspawn)
@@ -134,6 +135,11 @@ def qmail_installed_anew(host):
 
 def launcher_not_executable(host):
     host.remote.chmod(0o644)
+
+
+def control_not_mounted(host):
+    host.control.rename(host.directory / "elsewhere")
+    host.control.symlink_to("/nowhere/control")
 
 
 def launcher_not_readable(host):
@@ -237,6 +243,7 @@ def no_qmail(host):
 
 # What is done to the host -> findings that must be there: (level, words of subject and text).
 DAMAGE = {
+    control_not_mounted: [("FAIL", "control is no directory that can be read")],
     launcher_not_readable: [("FAIL", "qmail-remote qmail's users can't read it, so all mail "
                              "bounces")],
     launcher_empty: [("FAIL", "qmail-remote is empty, so all mail bounces")],

@@ -28,7 +28,7 @@ def installed(host):
     host.program(host.bin / "qmail-rspawn.orig", "#!/bin/sh\nexec sleep 60\n")
     host.program(host.bin / "qmail-rspawn", f"#!/bin/sh {host.bin}/qmail-rspawn.launcher\n"
                                             "# starts qmail_rspawn.py\n")
-    (host.bin / "qmail-rspawn.launcher").touch()
+    host.program(host.bin / "qmail-rspawn.launcher", f"{host.prefix}/lib/qmail_rspawn.py\n")
     return host
 
 
@@ -105,6 +105,14 @@ def qmail_installed_anew(host):
     host.program(host.bin / "qmail-rspawn", "#!/bin/sh\n")
 
 
+def launcher_empty(host):
+    (host.bin / "qmail-rspawn.launcher").write_bytes(b"")
+
+
+def launcher_closed(host):
+    (host.bin / "qmail-rspawn.launcher").chmod(0o700)
+
+
 def launcher_gone(host):
     (host.bin / "qmail-rspawn.launcher").unlink()
 
@@ -120,6 +128,8 @@ def original_gone(host):
 # damage -> (level, name of the file, text)
 DAMAGE = {
     qmail_installed_anew: ("FAIL", "qmail-rspawn", "is not the launcher of the resident signer"),
+    launcher_empty: ("FAIL", "qmail-rspawn.launcher", "does not start /"),
+    launcher_closed: ("FAIL", "qmail-rspawn.launcher", "qmail-rspawn's user can't read it"),
     launcher_gone: ("FAIL", "qmail-rspawn.launcher", "is missing, so qmail does not start"),
     place_gone: ("FAIL", "qmail-rspawn", "can't be read: No such file"),
     original_gone: ("warn", "qmail-rspawn.orig", "is missing: nothing steps in"),
