@@ -19,8 +19,8 @@ NEW=qmail-dk-new		# suffix of a new file until it is renamed
 check_place() {
 	place=$qmail/bin/$1
 	if is_taken "$2"; then
-		if [ ! -f "$place.orig" ] || mentions "$place.orig" "$2"; then
-			fail "$place is a launcher already, but the original $place.orig is missing;" \
+		if ! has_original "$2"; then
+			fail "$place is a launcher already, but the original $place.orig is missing or damaged;" \
 				"remedy: bring it back, from qmail's source (make setup check) or a backup"
 		fi
 		return
@@ -111,11 +111,16 @@ is_taken() {
 	mentions "$place" "$1" || { [ ! -s "$place" ] && [ -f "$place.orig" ] && is_kept_by_us; }
 }
 
+# Succeeds if $place.orig is a program that can run, and no launcher: MARK
+has_original() {
+	[ -s "$place.orig" ] && [ -x "$place.orig" ] && ! mentions "$place.orig" "$1"
+}
+
 # Fails if $qmail/bin/NAME is to be given back but its original is missing: NAME MARK
 check_original() {
 	place=$qmail/bin/$1
-	! is_taken "$2" || [ -f "$place.orig" ] ||
-		fail "$place.orig is missing, so $place can't be put back; nothing was changed." \
+	! is_taken "$2" || has_original "$2" ||
+		fail "$place.orig is missing or damaged, so $place can't be put back; nothing was changed." \
 			"Remedy: install qmail's own program there, then uninstall again"
 }
 

@@ -8,6 +8,7 @@ import time
 
 from .. import crypto
 from ..errors import KeyTrouble, RequestTrouble, SettingTrouble
+from ..mail import address
 from ..settings import without_waiting
 from ..signing import key_files
 from . import check_permissions, key_places, key_storage, records, removal, rotation
@@ -59,6 +60,21 @@ def unnamed_findings(settings, domains=None):
                     f"rm {path} if nothing needs it; else see doc/dns, Keys without a link")
             for directory in sorted(directories) for path in private_keys(directory)
             if identity(path) not in used]
+
+
+def misnamed_findings(settings):
+    """Finds keys in directories whose names no message's domain has.  Raises SettingTrouble."""
+    found = []
+    for pattern in settings.key_patterns().split(":"):
+        parent, _, rest = pattern.partition("%/")
+        for name in os.listdir(parent) if rest and os.path.isdir(parent) else ():
+            path = os.path.join(parent, name, rest)
+            if not address.is_domain(os.fsencode(name)) and os.path.exists(path):
+                found.append(Finding(
+                    WARN, path, f"signs nothing: no mail has {name!r} for its domain",
+                    "let the directory have the domain's name: in lower case, without a final "
+                    "dot, with xn-- for letters beyond ASCII"))
+    return found
 
 
 def private_keys(directory):

@@ -139,6 +139,13 @@ def test_keys_that_nothing_names(admin):
     assert unnamed(admin, ["other.example"]) == []
 
 
+@pytest.mark.parametrize("name", ["Example.COM", "example.com.", "ex\xe4mple.com", "com"])
+def test_keys_that_no_mail_has(admin, name):
+    (admin.keys / DOMAIN).rename(admin.keys / name)
+    (line,) = [line for line in admin.run("check").stdout.splitlines() if "signs nothing" in line]
+    assert line.startswith(f"warn {admin.keys}/{name}/default: signs nothing: no mail has ")
+
+
 def test_keys_that_are_named(admin):
     """By the next link, the former one, a chain, another domain's, another name of the file."""
     directory, other = admin.keys / DOMAIN, admin.keys / "customer.example"

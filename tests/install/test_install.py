@@ -217,13 +217,22 @@ def test_uninstall_where_qmail_has_gone(host):
     assert not host.prefix.exists()
 
 
-def test_uninstall_checks_before_it_changes(directory):
-    """The original that is missing is that of the last program to be put back."""
+ORIGINALS = {       # how one is lost, for instance by half a restoration
+    "missing": lambda path: path.unlink(), "empty": lambda path: path.write_bytes(b""),
+    "not executable": lambda path: path.chmod(0o600),
+    "a launcher": lambda path: path.write_bytes(path.with_suffix("").read_bytes()),
+}
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_uninstall_checks_before_it_changes(directory, name):
+    """The original that is lost is that of the last program to be put back."""
     packages()
     host = Host(directory, "qmail 1.03")
     host.install("--sign", "--verify", "--system-packages")
-    (host.qmail / "bin" / "qmail-queue.orig").unlink()
+    ORIGINALS[name](host.qmail / "bin" / "qmail-queue.orig")
     assert "nothing was changed" in host.refused("uninstall")
+    assert "qmail-queue.orig is missing or damaged" in host.refused()
 
 
 @pytest.mark.skipif(not os.access("/var/qmail/bin/qmail-rspawn", os.R_OK),
