@@ -31,6 +31,7 @@ LOADERS_WORDS = ("failed to map segment", "annot allocate memory", "cannot creat
 ENLARGE = ("; too little memory; remedy: softlimit -m 100000000 in the run script of qmail-smtpd, "
            "or more memory")
 REPAIR = "; remedy: run install.sh again"
+DAMAGED_WORDS = "null bytes", "bad marshal data"    # of source and compiled code, in ValueError
 LAST_WORDS = f"qmail-qfilter-verify: deferred: MemoryError{ENLARGE}\n".encode()
 
 
@@ -87,8 +88,12 @@ def is_short_of_memory(trouble):
 
 
 def is_damage(trouble):
-    """Returns whether an exception shows that a file of ours, or of Python's, is not as it was."""
-    return isinstance(trouble, (ImportError, SyntaxError, EOFError))
+    """Returns whether an exception shows that a file of ours, or of Python's, is not as it was.
+
+    As lib.errors.is_damage(), which may be damaged itself.
+    """
+    return isinstance(trouble, (ImportError, SyntaxError, EOFError)) or (
+        isinstance(trouble, ValueError) and any(words in str(trouble) for words in DAMAGED_WORDS))
 
 
 def tell(line):

@@ -37,3 +37,14 @@ class PublishTrouble(Trouble):
 
 class RequestTrouble(Trouble):
     """qmail-dk can't do what was requested, and has changed nothing."""
+
+
+def is_damage(error):
+    """Returns whether an exception shows that a file of ours, or of Python's, is not as it was.
+
+    For a zeroed source Python before 3.11.4 raises ValueError, and for zeroed or foreign
+    compiled code every Python does.
+    """
+    return isinstance(error, (ImportError, SyntaxError, EOFError)) or (
+        isinstance(error, ValueError)
+        and any(words in str(error) for words in ("null bytes", "bad marshal data")))

@@ -18,7 +18,7 @@ try:
     from lib import __version__
     from lib.admin import log_verb, report_verbs
     from lib.admin.host import this_host
-    from lib.errors import RequestTrouble, Trouble
+    from lib.errors import RequestTrouble, Trouble, is_damage
 except Exception as error:      # a file is missing or damaged, as after half a restoration
     print(f"qmail-dk: {type(error).__name__}: {error}; remedy: run install.sh again",
           file=sys.stderr)
@@ -179,12 +179,14 @@ def main(arguments):
         drop_output()
     except Trouble as trouble:
         code, reason = TROUBLE, str(trouble)
-    except (ImportError, SyntaxError, EOFError) as error:
-        code, reason = TROUBLE, f"{type(error).__name__}: {error}; remedy: run install.sh again"
     except MemoryError:
         code, reason = TROUBLE, "too little memory; remedy: more, or a higher limit (ulimit -v)"
     except KeyboardInterrupt:
         code, reason = 128 + signal.SIGINT, "interrupted"
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        code, reason = TROUBLE, f"{type(error).__name__}: {error}; remedy: run install.sh again"
     print("qmail-dk: " + " ".join(reason.split()), file=sys.stderr)
     return code
 

@@ -175,7 +175,9 @@ def test_lack_of_memory_is_known(verifier, lack):
     assert_one_line(outcome.log, SOFTLIMIT)
 
 
-@pytest.mark.parametrize("text", ["", "def find_spec(name", "raise EOFError('cut short')"])
+@pytest.mark.parametrize("text", [
+    "", "def find_spec(name", "raise EOFError('cut short')", "\0" * 20,
+    "import marshal; marshal.loads(bytes(20))"])
 def test_a_file_that_is_damaged(verifier, text):
     """Or missing, as after half a restoration: the caller tries again, the log has the remedy."""
     outcome = with_a_library_of(verifier, text)

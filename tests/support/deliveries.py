@@ -115,6 +115,12 @@ def library_missing(host):
     rspawn.install_launcher(host.directory, script=host.directory / rspawn.SCRIPT.name)
 
 
+def library_zeroed(host):
+    library_missing(host)
+    (host.directory / "lib").mkdir()
+    (host.directory / "lib" / "process.py").write_bytes(bytes(1000))
+
+
 def message_is_a_directory(host):
     host.message = host.directory / "directory"
     host.message.mkdir()
@@ -148,6 +154,7 @@ ALWAYS_DEFERRED = {
     interpreter_is_killed: b"Unable to run",
     script_missing: b"ended with status 1",
     library_missing: b"No module named 'lib'; remedy: run install.sh again",
+    library_zeroed: b" null bytes; remedy: run install.sh again",
     message_is_a_directory: b"ended with status 1 ",
     bad_setting: b"'domainkey' is not one of: dkim domainkeys",
     control_file_unreadable: b"dkimcanon",
