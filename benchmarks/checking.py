@@ -107,7 +107,8 @@ def row(scratch, python, name, names, runs):
         os.unlink(f"{prefix}/installed")
     if name == CHECKED:
         with open(f"{prefix}/installed", "w", encoding="ascii") as file:
-            file.write(f"remote={scratch.remote}\nlauncher={scratch.remote}\nverify=yes\n")
+            file.write(f"remote={scratch.remote}\nlauncher={scratch.remote}\nverify=yes\n"
+                       "last_environment=\n")
     # It ends with 1, because there is no qmail there.
     command = scratch.script("check", " ".join([
         python, "-IS", "-X", "utf8", f"{prefix}/lib/qmail_dk.py", "check", *names,

@@ -177,10 +177,6 @@ def test_version_and_help(host):
         assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith(said)
 
 
-def named_twice(host):
-    return f"/{host.qmail}/"
-
-
 def named_through_a_link(host):
     (host.directory / "link").symlink_to("qmail")
     return host.directory / "link"
@@ -198,8 +194,7 @@ def own_bin_linked(host):
 
 
 QMAILS_HOME = {function.__name__: function for function in (
-    lambda host: host.qmail, named_twice, named_through_a_link, named_through_a_linked_parent,
-    own_bin_linked)}
+    lambda host: host.qmail, named_through_a_link, named_through_a_linked_parent, own_bin_linked)}
 
 
 @pytest.mark.parametrize("named", QMAILS_HOME.values(), ids=QMAILS_HOME)
