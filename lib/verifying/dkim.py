@@ -21,7 +21,18 @@ ALGORITHMS = {
 
 
 class DkimVerification(Verification):
-    """A DKIM-Signature field; see Verification."""
+    """A DKIM-Signature field; see Verification.
+
+    The steps set these, for the steps behind them and for qmail-dk verify.
+    read():
+      now: seconds since 1970; key_type, hash_name: by a=
+      canonicalizations: (header, body), c=, str
+      signature, body_hash: b= and bh=, bytes
+      time, expire, length: t=, x= and l=, int or None
+      identity_is_below: whether the domain of i= is below d=
+      names: h= in lower case, list of bytes; selected: of select_fields()
+    body_terms(): hashed_body, hash object; take_body_length(): body_length, in bytes
+    """
 
     protocol = "dkim"
     required = (b"v", b"a", b"b", b"bh", b"d", b"h", b"s")

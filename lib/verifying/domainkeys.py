@@ -12,7 +12,15 @@ from .signature import Verification, with_line_end
 
 
 class DomainKeysVerification(Verification):
-    """A DomainKey-Signature field; see Verification."""
+    """A DomainKey-Signature field; see Verification.
+
+    The steps set these, for the steps behind them and for qmail-dk verify.
+    read():
+      canonicalization: c=, str; signature: b=, bytes
+      local_part: of the sending address, bytes
+      names: h= in lower case, list of bytes, None without h=
+    body_terms(): candidates, Hashes: one for each of orders()
+    """
 
     protocol = "domainkeys"
     required = (b"b", b"d", b"s")
