@@ -62,7 +62,7 @@ def unnamed_findings(settings, domains=None):
             if identity(path) not in used]
 
 
-def misnamed_findings(settings):
+def directory_name_findings(settings):
     """Finds keys in directories whose names no message's domain has.  Raises SettingTrouble."""
     found = []
     for pattern in settings.key_patterns().split(":"):

@@ -246,14 +246,15 @@ class Run:
         """
         questions = self.ask([name for place, key in waiting for name in (
             records.name_of(key), *self.policy_names(place))])
-        lacking = [(place, key) for place, key in waiting if faults(key, questions)]
+        lacking, shown = [], []
+        for place, key in waiting:
+            (lacking if faults(key, questions) else shown).append((place, key))
         if lacking and self.publisher.by_itself:
             self.publish_all(self.publisher.add, [
                 (place.domain, self.wanted(place, key, questions)) for place, key in lacking])
             questions = self.ask_until(
                 [records.name_of(key) for _, key in lacking],
                 lambda questions: not any(faults(key, questions) for _, key in lacking))
-        shown = [found for found in waiting if found not in lacking]
         for place, key in lacking:
             found = faults(key, questions)
             if not found:

@@ -68,7 +68,7 @@ def directory_findings(domains, all_of_them, settings):
     if not all_of_them:
         return check_key_directories.unnamed_findings(settings, domains)
     return (check_key_directories.unnamed_findings(settings)
-            + check_key_directories.misnamed_findings(settings)
+            + check_key_directories.directory_name_findings(settings)
             + check_domains.keyless_findings(settings)
             + check_key_directories.hosted_findings(settings))
 
