@@ -63,9 +63,9 @@ def rotate(names, settings, bits, group):
 
 
 class Run:
-    """One run.  settings: settings.Settings; bits, group: of new keys, as in key_places.make_next()
+    """One run.  settings: settings.Settings; bits: of new RSA keys, None for ADVISED_BITS
 
-    Raises SettingTrouble, RequestTrouble.
+    group: as in key_places.make_next().  Raises SettingTrouble, RequestTrouble.
     """
 
     def __init__(self, settings, bits, group):
@@ -77,7 +77,8 @@ class Run:
         self.age = settings.number("DKROTATE", "days") * DAY
         self.publisher = publisher(settings)
         self.hosts = distribution.Distribution(settings)
-        self.bits, self.group = bits, group
+        self.bits = check_keys.ADVISED_BITS if bits is None else bits
+        self.group = group
         self.summary = Summary()
         self.following = []     # (when a key will be changed, domain)
         self.by_hand = {"add": [], "remove": []}    # Records that the administrator changes
@@ -229,7 +230,7 @@ class Run:
             return
         key, _ = key_places.make_next(
             lambda: place, place.domain, self.patterns, key.private_key.algorithm,
-            self.bits or check_keys.ADVISED_BITS, None, self.group)
+            self.bits, None, self.group)
         self.summary.add(DONE, place.domain, f"{key.selector.decode()} has been made: it will be "
                          "the next key")
 

@@ -41,9 +41,12 @@ def make_next(choose, domain, options, settings):
     choose: function that returns the Place for it, as key_places.free_place()
     """
     patterns = settings.key_patterns()
+    if options.bits is not None and options.type != "rsa":
+        raise RequestTrouble("--bits is for RSA keys")
     key, found = key_places.make_next(
         lambda: choose(domain, patterns, options.type), domain, patterns, options.type,
-        options.bits or check_keys.ADVISED_BITS, options.selector, options.group)
+        check_keys.ADVISED_BITS if options.bits is None else options.bits, options.selector,
+        options.group)
     if found:
         print_comment(options, f"{os.fsdecode(key.path)} was there, and nothing named it: it is "
                       "taken.  If somebody may have seen it, make another by --selector.")
@@ -146,7 +149,7 @@ def refuse_odd(options):
         raise RequestTrouble("--due chooses selectors and types by the keys that sign")
     if (options.activate or options.retire or options.due) and (
             options.selector or options.bind or options.tinydns
-            or not options.due and (options.group or options.bits)):
+            or not options.due and (options.group or options.bits is not None)):
         raise RequestTrouble("--selector, --bits, --group, --bind and --tinydns are for making "
                              "the next key")
 
