@@ -4,6 +4,7 @@
 import os
 import platform
 import stat
+import subprocess
 import sys
 
 from .. import crypto
@@ -46,6 +47,10 @@ READERS = (
 )
 
 REPAIR = "run ./install.sh"
+
+# Prints the path of the compiled file of its argument, without a line end.
+COMPILED = ("import importlib.util, os, sys; "
+            "os.write(1, os.fsencode(importlib.util.cache_from_source(sys.argv[1])))")
 
 # program -> (harm if the file in qmail's place is not its launcher, harm if it can't run)
 HARM = {SIGNER: ("mail is not signed", "all mail bounces"),
@@ -259,7 +264,8 @@ def software_findings(installation):
     installation: host.Installation or None
     """
     found = [Finding(OK, "Python", f"{platform.python_version()}, {sys.executable}")]
-    found += interpreter_findings(installation) if installation else []
+    if installation:
+        found += interpreter_findings(installation) + compiled_findings(installation.python)
     try:
         found.append(Finding(OK, "crypto", crypto.check()))
     except CryptoTrouble as trouble:
@@ -280,6 +286,24 @@ def interpreter_findings(installation):
         return []
     return [Finding(FAIL, installation.python, "the Python that install.sh used is gone, "
                     "so all mail is deferred", REPAIR)]
+
+
+def compiled_findings(python):
+    """Checks that the programs are compiled for the signer's interpreter.  python: its path
+
+    Its user can't write compiled files, so if a later version has taken the interpreter's
+    place, each delivery compiles the programs.
+    """
+    try:
+        compiled = subprocess.run([python, "-ISBc", COMPILED, os.path.join(PREFIX, SIGNER)],
+                                  capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []           # interpreter_findings() or a trial reports it
+    if os.path.exists(compiled):
+        return []
+    return [Finding(WARN, python, "is another version than install.sh found there: the programs "
+                    "are not compiled for it, so each delivery takes several times as long",
+                    REPAIR)]
 
 
 def setting_findings(host):

@@ -137,6 +137,12 @@ def launcher_not_executable(host):
     host.remote.chmod(0o644)
 
 
+def python_replaced(host):
+    """By another version, for which nothing is compiled; qmail's users can't write there."""
+    shutil.rmtree(host.compiled.parent)
+    host.compiled.parent.touch()
+
+
 def control_not_mounted(host):
     host.control.rename(host.directory / "elsewhere")
     host.control.symlink_to("/nowhere/control")
@@ -243,6 +249,7 @@ def no_qmail(host):
 
 # What is done to the host -> findings that must be there: (level, words of subject and text).
 DAMAGE = {
+    python_replaced: [("warn", "is another version than install.sh found there")],
     control_not_mounted: [("FAIL", "control is no directory that can be read")],
     launcher_not_readable: [("FAIL", "qmail-remote qmail's users can't read it, so all mail "
                              "bounces")],

@@ -3,6 +3,8 @@
 
 import json
 import os
+import pathlib
+import py_compile
 import shutil
 import sys
 
@@ -30,6 +32,7 @@ class Host(Administrator):
                         ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("qmail_remote_dk.py", "qmail_qfilter_verify.py"):
             shutil.copy(rspawn.CHECKOUT / name, self.prefix)
+        self.compiled = pathlib.Path(py_compile.compile(str(self.prefix / "qmail_remote_dk.py")))
         super().__init__(directory, self.prefix)
         self.zone = zone
         self.bin = directory / "bin"
