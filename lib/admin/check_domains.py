@@ -7,7 +7,7 @@ from ..lookup.threads import at_once
 from . import (
     check_dmarc, check_key_directories, check_keys, check_mx, check_spf, key_places, progress,
 )
-from .findings import FAIL, OK, WARN, Finding, about, named
+from .findings import FAIL, OK, WARN, Finding, about, failures, named
 
 PROBE = b"_domainkey.example.com"   # a name that any resolver can be asked for
 AT_ONCE = 128                       # domains; dnscache takes 200 questions at a time
@@ -21,6 +21,7 @@ def findings(domains, settings, questions, asked):
     found = check_key_directories.way_findings(settings)
     if found:
         return found                # no domain's key can sign
+    found = for_all_findings(settings)
     if not domains:
         found.append(no_domain(settings))
     for domain in domains:
@@ -72,6 +73,24 @@ def policy_findings(domain, signer, questions, seen):
     return (check_spf.findings(domain, seen.addresses, seen.helo, questions.by_resolver)
             + check_dmarc.findings(domain, signer, questions.by_resolver)
             + check_mx.findings(domain, questions.by_resolver))
+
+
+def for_all_findings(settings):
+    """Checks that keys for all domains can be used: else all mail is deferred.
+
+    Raises SettingTrouble.
+    """
+    found = []
+    for pattern in settings.key_patterns().split(":"):
+        if "%" not in pattern and not key_places.is_there(pattern):
+            found.append(Finding(FAIL, pattern, "DKSIGN names it for all domains, and it does not "
+                                 "exist, so all mail is deferred",
+                                 "restore it, or take it out of DKSIGN"))
+        elif "%" not in pattern:
+            found += failures(check_keys.read_key(
+                key_places.Place("", pattern), "",
+                "all mail is deferred until the file is a readable private key")[1])
+    return found
 
 
 def no_domain(settings):

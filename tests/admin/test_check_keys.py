@@ -144,6 +144,15 @@ def key_for_all_domains(host):
     host.environment["DKSIGN"] = str(host.key)
 
 
+def key_for_all_domains_lost(host):
+    host.environment["DKSIGN"] = f"{host.keys}/%/default:{host.keys}/lost"
+
+
+def key_for_all_domains_damaged(host):
+    host.key.write_text("rubbish")
+    host.environment["DKSIGN"] = str(host.key)
+
+
 def relative_pattern(host):
     host.environment["DKSIGN"] = f"{host.keys}/%/default:keys/%/default"
 
@@ -176,6 +185,9 @@ DAMAGE = {
     no_keys: [("FAIL", "keys no domain has a key")],
     small_key: [("FAIL", "s1 RSA of 512 bits is too small")],
     weak_key: [("warn", "s1 RSA of 1024 bits")],
+    key_for_all_domains_lost: [("FAIL", "keys/lost DKSIGN names it for all domains, and it does "
+                                "not exist, so all mail is deferred")],
+    key_for_all_domains_damaged: [("FAIL", "s1: neither a PEM"), ("warn", "for all domains")],
     key_for_all_domains: [("warn", "keys DKSIGN names a key for all domains")],
 }
 
