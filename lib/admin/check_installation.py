@@ -220,7 +220,10 @@ def launcher(host):
 
 def original_findings(settings):
     """Checks that the original qmail-remote can be run.  settings: settings.Settings"""
-    path = settings["DKREMOTE"]
+    try:
+        path = settings.path("DKREMOTE")
+    except SettingTrouble:
+        return []               # setting_findings() reports it
     try:
         if mentions(path, SIGNER.encode()):
             return [Finding(FAIL, path, "is not the original qmail-remote but starts the signer, "

@@ -64,7 +64,7 @@ def is_there(path, fd):
         return False
     try:
         posix.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):     # ValueError: a NUL in it
         return False
     except OSError:
         pass

@@ -239,6 +239,11 @@ def odd_bytes_in_a_control_file(host):
     (host.control / "dkimidentity").write_bytes(b"\xff\xfe@\0%\0")
 
 
+def odd_bytes_in_paths(host):
+    for name in "dkremote", "dkserver", "dkqueue":
+        (host.control / name).write_bytes(b"/bin/true\0\n")
+
+
 def relative_queue_program(host):
     (host.control / "dkqueue").write_text("bin/no-such-queue\n")
 
@@ -249,6 +254,8 @@ def no_qmail(host):
 
 # What is done to the host -> findings that must be there: (level, words of subject and text).
 DAMAGE = {
+    odd_bytes_in_paths: [("FAIL", "settings DKREMOTE: '/bin/true"),
+                         ("FAIL", "settings DKQUEUE: '/bin/true")],
     python_replaced: [("warn", "is another version than install.sh found there")],
     control_not_mounted: [("FAIL", "control is no directory that can be read")],
     launcher_not_readable: [("FAIL", "qmail-remote qmail's users can't read it, so all mail "

@@ -204,3 +204,11 @@ def test_the_server_can_not_write(host):
         host.environment["DKSERVER"] = bad.path
         assert host.smtpd(GOOD).code == 0
     assert seen == [(b"3 1024 no mx.example.net off\n", 1, GOOD, 0)]
+
+
+@pytest.mark.parametrize("path", ["", "no", "/none/verify.sock", "/etc/passwd/x", "/run/x\0"])
+def test_no_server_is_there(tmp_path, path):
+    """Whatever control/dkserver holds: then each message is verified on its own."""
+    (tmp_path / "message").touch()
+    with open(tmp_path / "message", "rb") as file:
+        assert not exchange.is_there(path, file.fileno())
