@@ -137,6 +137,8 @@ def socket_addresses(address):
     Returns [] if it is none, or if it names a network interface that does not exist.
     """
     host, _, port = address.partition("#")
+    if ":" not in host and host.count(".") != 3:
+        return []           # getaddrinfo() takes 192.0.2 for 192.0.0.2
     try:
         # Bytes, because for text the codec of international names would be imported.
         return [(family, to) for family, _, _, _, to in _socket.getaddrinfo(

@@ -325,7 +325,7 @@ def test_no_resolv_conf(tmp_path):
 
 
 @pytest.mark.parametrize("addresses", ["localhost", "192.0.2.1#domain", "192.0.2.300",
-                                       "192.0.2.1 #53", "1" * 300, "\udcff"])
+                                       "192.0.2.1 #53", "1" * 300, "\udcff", "192.0.2", "0"])
 def test_bad_addresses(addresses):
     with pytest.raises(SettingTrouble, match="DNSCACHEIP"):
         budget.Lookups(addresses, 20).find(NAME.encode())
