@@ -20,7 +20,7 @@ from .. import maillog
 from ..errors import Trouble
 from ..growth import Growth, in_addresses
 
-SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM)
+SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 LONGEST = 3             # seconds of real time that a connection may take
 MEMORY = 256 * 1024 * 1024  # bytes of address space that a worker may add; see restrict()
@@ -54,14 +54,13 @@ class Workers:
     def run(self):
         """Runs the workers until TERM.  Raises Trouble if there is none and none can be started."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        # A supervisor may have them ignored; then none would wake the parent.
-        for waking in signal.SIGCHLD, signal.SIGALRM:
-            signal.signal(waking, signal.SIG_DFL)
+        # A supervisor may have it ignored; then no signal would report the end of a worker.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.fill()
         maillog.tell(f"{len(self.serving)} workers are ready")
         while True:
-            number = signal.sigwait(SIGNALS)
-            if number in (signal.SIGCHLD, signal.SIGALRM):
+            number = self.next_signal()
+            if number in (None, signal.SIGCHLD):
                 self.collect()
                 self.fill()
             elif number == signal.SIGHUP:
@@ -72,6 +71,16 @@ class Workers:
         self.dismiss()
         while self.leaving:
             self.forget(*os.waitpid(-1, 0))
+
+    def next_signal(self):
+        """Returns the next of SIGNALS; None after RETRY seconds if workers are missing.
+
+        A timer of ours would end with that of maillog, which has SIGALRM for itself.
+        """
+        if not self.lacks_some:
+            return signal.sigwait(SIGNALS)
+        found = signal.sigtimedwait(SIGNALS, RETRY)
+        return found and found.si_signo
 
     def renew(self):
         """Replaces the workers by new ones, with the settings as they are now."""
@@ -125,13 +134,12 @@ class Workers:
             self.lacks_some = False
 
     def do_with_fewer(self, reason):
-        """Goes on with the workers that there are; SIGALRM comes for the next attempt.
+        """Goes on with the workers that there are; run() tries again.
 
         Without any, clients would wait in vain: raises Trouble(reason).
         """
         if not self.serving | self.leaving:
             raise Trouble(reason)
-        signal.alarm(RETRY)
         if not self.lacks_some:
             maillog.tell(f"{reason}; {len(self.serving)} of {self.number} go on, and it tries "
                          "again; remedy: let its user have more processes (ulimit -u)")

@@ -88,6 +88,12 @@ def prepare():
         raise SettingTrouble("this is no setting")
     return serve
 
+if {by_syslog}:     # as under systemd: descriptor 2 is a socket, and the lines go to syslog
+    import syslog
+    log = os.open({log_path!r}, os.O_WRONLY | os.O_APPEND)
+    syslog.syslog = lambda priority, text: os.write(log, text.encode() + os.linesep.encode())
+    os.dup2(socket.socketpair()[0].detach(), 2)
+
 listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 listening.bind({path!r})
 listening.listen(20)
@@ -98,12 +104,12 @@ prefork.Workers(listening, {number}, prepare).run()
 class Running(resident.Place):
     """longest: seconds for a connection, so many that a busy machine does not matter
 
-    late: workers begin after their parent's end
+    late: workers begin after their parent's end; by_syslog: descriptor 2 is a socket
     """
 
-    def __init__(self, number=2, most=10_000, longest=120, prefix=(), late=False):
+    def __init__(self, number=2, most=10_000, longest=120, prefix=(), late=False, by_syslog=False):
         self.number, self.most, self.longest, self.prefix = number, most, longest, prefix
-        self.late = late
+        self.late, self.by_syslog = late, by_syslog
 
     def __enter__(self):
         super().__enter__()
@@ -112,7 +118,8 @@ class Running(resident.Place):
         self.log_path = self.directory + "/log"
         code = SERVER.format(root=resident.ROOT, path=self.path, number=self.number,
                              most=self.most, longest=self.longest, trouble=self.trouble,
-                             no_more=self.no_more, late=self.late, retry=RETRY)
+                             no_more=self.no_more, late=self.late, retry=RETRY,
+                             by_syslog=self.by_syslog, log_path=self.log_path)
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen([*self.prefix, sys.executable, "-c", code],
                                             stderr=log)
@@ -245,9 +252,10 @@ def test_no_new_processes():
         resident.until_true(lambda: "BlockingIOError" in running.log())
 
 
-def test_no_process_for_a_worker():
+@pytest.mark.parametrize("by_syslog", [False, True])
+def test_no_process_for_a_worker(by_syslog):
     """The other one goes on, and the log says so once; then there are two again."""
-    with Running() as running:
+    with Running(by_syslog=by_syslog) as running:
         open(running.no_more, "wb").close()
         assert running.say(b"crash") == b""
         resident.until_true(lambda: "no more processes; 1 of 2 go on" in running.log())
