@@ -79,7 +79,7 @@ class AnswerCache:
 
 
 class Turns:
-    """Limits how many of the processes that share it wait for the DNS at once.
+    """Limits how many of the processes that share it wait for the DNS at once: number of them.
 
     The processes without a turn still answer for the names in their memory.  A turn is
     a lock on a byte of a file, so that the kernel frees it if its process is killed.

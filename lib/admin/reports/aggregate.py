@@ -70,6 +70,8 @@ class Report:
 class Element:
     """A place in ELEMENTS.
 
+    name, content: of it there; prefix: "" or that of the outermost element, with its colon,
+    which its children may have as well
     children: {name: Element}; role: its own name if it has children, else None
     text: the name of its text, or None
     """
