@@ -54,6 +54,10 @@ def check(options, host):
 def trials_of(domains, host, questions, lacks):
     """Returns the check_trial.Trials, whose arguments these are; None if none can be made."""
     from . import check_trial
+    try:
+        host.settings.number("DKRSAMIN", "bits")
+    except SettingTrouble:      # check_installation reports it
+        questions, lacks = None, "a valid DKRSAMIN"
     # Another program in the launcher's place would send the trial message.
     if host.installation and check_installation.runs_launcher(host):
         return check_trial.Trials(domains, host, questions, lacks)

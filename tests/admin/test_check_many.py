@@ -110,9 +110,13 @@ def wrong_setting(host, domain):
     host.environment["DKONERROR"] = "send"
 
 
+def wrong_setting_of_the_verifier(host, domain):
+    host.environment["DKRSAMIN"] = "few"
+
+
 @pytest.mark.parametrize("damage", [
-    None, unsigned, dangling, no_key_file, no_record, sent_unsigned,
-    wrong_setting],
+    None, unsigned, dangling, no_key_file, no_record, sent_unsigned, wrong_setting,
+    wrong_setting_of_the_verifier],
     ids=lambda damage: getattr(damage, "__name__", "well"))
 def test_the_process_says_what_the_programs_say(host, damage):
     """The programs make the first domain's trial, the process the others'."""
