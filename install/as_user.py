@@ -23,6 +23,8 @@ if os.geteuid() == 0:
 os.chdir("/")
 try:
     os.execv(sys.argv[2], sys.argv[2:])
-except OSError as error:
+except PermissionError as error:
     sys.exit(f"{sys.argv[2]} can't be run: {error.strerror}; remedy: see who may enter its "
              "directories, and that its file system is not mounted noexec")
+except OSError as error:
+    sys.exit(f"{sys.argv[2]} can't be run: {error.strerror}")

@@ -102,7 +102,7 @@ BAD_COMPILERS = {
                                 "ended with 0"),
     "makes what crashes": ("printf '#!/bin/sh\\nkill -SEGV $$\\n' >\"$out\"; chmod 755 \"$out\"",
                            "ended with -11"),
-    "makes nothing": ("exit 0", "Error"),
+    "makes nothing": ("exit 0", "No such file"),
 }
 
 
