@@ -68,7 +68,8 @@ take_place() {
 
 # Fails if the launcher that QMAILREMOTE names exists and is not ours.
 check_remote_launcher() {
-	[ ! -e "$remote_launcher" ] || mentions "$remote_launcher" "$REMOTE_MARK" ||
+	[ ! -s "$remote_launcher" ] || mentions "$remote_launcher" "$REMOTE_MARK" ||
+		mentions "$remote_launcher" '^# qmail-remote: starts the signer' ||	# ours, cut short
 		fail "$remote_launcher exists and does not belong to this program; remedy: move it away"
 }
 

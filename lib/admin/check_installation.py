@@ -47,14 +47,16 @@ READERS = (
 )
 
 REPAIR = "run ./install.sh"
+RESTORE = "bring it back, from qmail's source or a backup"
 
 # Prints the path of the compiled file of its argument, without a line end.
 COMPILED = ("import importlib.util, os, sys; "
             "os.write(1, os.fsencode(importlib.util.cache_from_source(sys.argv[1])))")
 
-# program -> (harm if the file in qmail's place is not its launcher, harm if it can't run)
-HARM = {SIGNER: ("mail is not signed", "all mail bounces"),
-        VERIFIER: ("mail is not verified", "all mail is deferred")}
+# program -> (harm if the file in qmail's place is not its launcher, harm if it can't run, harm
+# if sh runs an empty one, which succeeds)
+HARM = {SIGNER: ("mail is not signed", "all mail bounces", "all mail is deferred"),
+        VERIFIER: ("mail is not verified", "all mail is deferred", "all mail is accepted and LOST")}
 
 
 def findings(host):
@@ -174,7 +176,7 @@ def start_findings(installation):
 def launcher_finding(path, program=SIGNER):
     """Returns the Finding on whether a file is our launcher of a program, SIGNER or VERIFIER."""
     script = os.path.join(PREFIX, program)
-    without, broken = HARM[program]
+    without, broken, ends_well = HARM[program]
     try:
         if os.path.getsize(path) == 0:
             return Finding(FAIL, path, f"is empty, so {broken}", REPAIR)
@@ -188,6 +190,8 @@ def launcher_finding(path, program=SIGNER):
     beside = launcher_beside(path)
     if beside and not os.path.exists(beside):
         return Finding(FAIL, beside, f"is missing, so {broken}", REPAIR)
+    if beside and os.path.getsize(beside) == 0:
+        return Finding(FAIL, beside, f"is empty, so {ends_well}", REPAIR)
     if beside and not mentions(beside, os.fsencode(script)):
         return Finding(FAIL, beside, f"is of another installation: it does not start {script}",
                        REPAIR)
@@ -230,12 +234,12 @@ def original_findings(settings):
                             "so all mail is deferred", REPAIR)]
         if os.path.getsize(path) == 0:
             return [Finding(FAIL, path, "the original qmail-remote is empty, so all mail is "
-                            "deferred", "bring it back, from qmail's source or a backup")]
+                            "deferred", RESTORE)]
     except PermissionError:
         pass            # it may be executable without being readable
     except OSError as error:
         return [Finding(FAIL, path, f"the original qmail-remote is not there ({error.strerror}), "
-                        "so all mail is deferred", "correct DKREMOTE, or " + REPAIR)]
+                        "so all mail is deferred", f"correct DKREMOTE, or {RESTORE}")]
     if not os.access(path, os.X_OK):
         return [Finding(FAIL, path, "the original qmail-remote is not executable, so all mail is "
                         "deferred", f"chmod 755 {path}")]

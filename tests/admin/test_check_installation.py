@@ -205,6 +205,12 @@ def queue_installed_anew(host):
     replaced_queue(host, "\177ELF")
 
 
+def queue_launcher_empty(host):
+    beside = host.bin / "qmail-queue.launcher"
+    beside.touch()
+    replaced_queue(host, f"#!/bin/sh {beside}\n# {host.prefix}/qmail_qfilter_verify.py\n")
+
+
 def queue_not_executable(host):
     replaced_queue(host, f"{host.prefix}/qmail_qfilter_verify.py")
     (host.bin / "qmail-queue").chmod(0o644)
@@ -254,6 +260,8 @@ def no_qmail(host):
 
 # What is done to the host -> findings that must be there: (level, words of subject and text).
 DAMAGE = {
+    queue_launcher_empty: [("FAIL", "qmail-queue.launcher is empty, so all mail is accepted and "
+                            "LOST")],
     odd_bytes_in_paths: [("FAIL", "settings DKREMOTE: '/bin/true"),
                          ("FAIL", "settings DKQUEUE: '/bin/true")],
     python_replaced: [("warn", "is another version than install.sh found there")],

@@ -127,6 +127,18 @@ def test_qmailremote_beside_is_of_another(notqmail):
             in notqmail.refused("--sign"))
 
 
+@pytest.mark.parametrize("size", [0, 700])
+def test_qmailremote_beside_is_cut_short(notqmail, size):
+    """By a full disk, or half a backup: then each message would bounce, or wait."""
+    notqmail.install("--sign")
+    whole = notqmail.beside.read_bytes()
+    notqmail.beside.write_bytes(whole[:size])
+    assert notqmail.status()[0] == 1
+    notqmail.install()
+    assert notqmail.beside.read_bytes() == whole
+    assert notqmail.deliver(notqmail.beside) == SIGNED and notqmail.status()[0] == 0
+
+
 MISSING = {     # what the start script has -> whether status says that it leads nowhere
     "QMAILREMOTE=$BIN/none exec qmail-start ./Mailbox": True,
     "export QMAILREMOTE=\"$BIN/none\"; exec qmail-start ./Mailbox": True,

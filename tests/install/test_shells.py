@@ -83,7 +83,8 @@ def test_all_bytes_of_an_address(host, shell):
 @pytest.mark.parametrize("breaks", [
     deliveries.interpreter_missing, deliveries.interpreter_dies_at_start,
     deliveries.interpreter_is_killed, deliveries.script_missing,
-    deliveries.null_device_lost, deliveries.bad_setting], ids=lambda f: f.__name__)
+    deliveries.null_device_lost, deliveries.launcher_cut_short,
+    deliveries.bad_setting], ids=lambda f: f.__name__)
 def test_always_deferred(host, breaks):
     breaks(host)
     if "#!/bin/sh\n" in host.launcher.read_text():      # a new one
@@ -126,6 +127,19 @@ def test_the_verifiers_launcher_passes_descriptors_on(tmp_path, shell):
                            shells.named_sh(tmp_path, shell), launcher], capture_output=True)
     assert (done.stdout, done.stderr) == (b"on 0 on 3 on 4\n", b"")
     assert (tmp_path / "6").read_text() == "answer\n"
+
+
+@pytest.mark.parametrize("after", ["trap", "SPDX", "case $0 in ", "exec \"$queue\"", "run=",
+                                   "set --", "limit="])
+def test_a_verifiers_launcher_that_is_cut_short(tmp_path, shell, after):
+    """With exit code 0 the message would count as queued, and be lost."""
+    text = (rspawn.CHECKOUT / "launcher" / "qmail-dk-verify").read_text()
+    end = text.index("\n", text.index(after))
+    launcher = tmp_path / "launcher"
+    launcher.write_text(text[:end + 1].replace("@PROGRAM@", "/etc/passwd"))
+    done = subprocess.run([shells.named_sh(tmp_path, shell), launcher, "x"],
+                          stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.returncode and not 11 <= done.returncode <= 40, done
 
 
 @pytest.mark.parametrize("message", [SMALL, LARGE, UNSIGNED], ids=["small", "large", "unsigned"])

@@ -139,6 +139,12 @@ def bad_on_error(host):
     host.environment["DKONERROR"] = "ignore"
 
 
+def launcher_cut_short(host):
+    """By a full disk, or half a backup: within the command, of which less could run the message."""
+    text = host.launcher.read_text()
+    host.launcher.write_text(text[:text.index(" -X original=")])
+
+
 def null_device_lost(host):
     """As a file of root's that was made in its place."""
     host.launcher.write_text(host.launcher.read_text().replace(
@@ -146,6 +152,7 @@ def null_device_lost(host):
 
 
 ALWAYS_DEFERRED = {
+    launcher_cut_short: b"is cut short; remedy: run install.sh again",
     null_device_lost: b"/dev/null cannot be written to",
     original_missing: b"DKREMOTE",
     original_leads_back: b"DKREMOTE leads back",
