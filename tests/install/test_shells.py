@@ -129,14 +129,21 @@ def test_the_verifiers_launcher_passes_descriptors_on(tmp_path, shell):
     assert (tmp_path / "6").read_text() == "answer\n"
 
 
-@pytest.mark.parametrize("after", ["trap", "SPDX", "case $0 in ", "exec \"$queue\"", "run=",
-                                   "set --", "limit="])
-def test_a_verifiers_launcher_that_is_cut_short(tmp_path, shell, after):
-    """With exit code 0 the message would count as queued, and be lost."""
-    text = (rspawn.CHECKOUT / "launcher" / "qmail-dk-verify").read_text()
+CUTS = {"qmail-dk-verify": ["trap", "SPDX", "case $0 in ", "exec \"$queue\"", "run=", "set --",
+                            "limit="],
+        "qmail-dk": ["trap", "unset", "done"]}
+
+
+@pytest.mark.parametrize("name, after", [(name, after) for name in CUTS for after in CUTS[name]])
+def test_a_launcher_that_is_cut_short(tmp_path, shell, name, after):
+    """With exit code 0 the message would count as queued, or delivered, and be lost."""
+    text = (rspawn.CHECKOUT / "launcher" / name).read_text()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "qmail_dk.py").touch()
     end = text.index("\n", text.index(after))
     launcher = tmp_path / "launcher"
-    launcher.write_text(text[:end + 1].replace("@PROGRAM@", "/etc/passwd"))
+    launcher.write_text(text[:end + 1].replace("@PROGRAM@", "/etc/passwd")
+                        .replace("@PYTHON@", "/etc/passwd").replace("@PREFIX@", str(tmp_path)))
     done = subprocess.run([shells.named_sh(tmp_path, shell), launcher, "x"],
                           stdin=subprocess.DEVNULL, capture_output=True)
     assert done.returncode and not 11 <= done.returncode <= 40, done
