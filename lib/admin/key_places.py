@@ -7,10 +7,7 @@ selector; the pattern's own name is a link to this file:
     /etc/domainkeys/example.com/s20260101
     /etc/domainkeys/example.com/default -> s20260101
 
-More links name other keys.  default.next is activated once its record is in the DNS,
-because many receivers refuse mail whose key can't be found; default.former signed
-before.  Once the domain is removed, default.removed has signed until then, and
-default.unused never has: it was default.next.
+More links name keys that do not sign yet, or not any more: rotation.py has the table.
 """
 
 import contextlib

@@ -6,6 +6,20 @@
   former_key            finds the one before it, whose record stays until all mail that it
                         signed has arrived
 
+The state of a key is the name of the link to it, here with DKSIGN's own name default:
+
+  default.next      is to sign, once the DNS has its record: many receivers refuse mail
+                    whose key can't be found.  activate() makes it default
+  default           signs.  activate() makes it default.former, removal.stop() default.removed
+  default.former    signed before.  needed_until() says when its record and file may go
+  default.removed   signed until the domain was removed.  They go by the same rule
+  default.unused    was default.next when the domain was removed.  They may go at once
+  default.unsynced  is a file, there while other hosts lack the last change: distribution.py
+
+When a key stopped signing is the inode change time of its link, or of its file where that
+has the name itself.  If default.former leads to the key of default, a kill interrupted
+activate(): that key still signs, and the next activate() goes on.
+
 Each delivery looks at the link once, so it signs with either the old key or the new one.
 due.py takes these steps for all domains, key_verbs.py one by one; removal.py ends with
 the last of them.

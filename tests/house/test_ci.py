@@ -44,6 +44,7 @@ def test_where():
 """
 
 
+@pytest.mark.skipif(not (CHECKOUT / ".venv").is_dir(), reason="needs .venv, as tests/run makes it")
 @pytest.mark.parametrize("fails", ["nowhere", str(os.geteuid()), "65534"])
 def test_elsewhere(tmp_path, fails):
     """Once in a closed directory, once more as another user; it fails if either does."""
