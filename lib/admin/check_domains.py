@@ -82,11 +82,13 @@ def for_all_findings(settings):
     """
     found = []
     for pattern in settings.key_patterns().split(":"):
-        if "%" not in pattern and not key_places.is_there(pattern):
+        if "%" in pattern:
+            continue
+        if not key_places.is_there(pattern):
             found.append(Finding(FAIL, pattern, "DKSIGN names it for all domains, and it does not "
                                  "exist, so all mail is deferred",
                                  "restore it, or take it out of DKSIGN"))
-        elif "%" not in pattern:
+        else:
             found += failures(check_keys.read_key(
                 key_places.Place("", pattern), "",
                 "all mail is deferred until the file is a readable private key")[1])

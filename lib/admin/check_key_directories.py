@@ -103,7 +103,7 @@ def holds_private_key(path):
 
 
 def identity(path):
-    """Returns (device, inode) of a file, as key_places.used_files() does, or None if it is gone."""
+    """Returns the key_storage.identity() of a file, None if it can't be looked at."""
     with contextlib.suppress(OSError):
         return key_storage.identity(path)
     return None

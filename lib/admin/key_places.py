@@ -250,15 +250,17 @@ def left_by_a_killed_run(place, patterns, algorithm, bits, selector, group_id):
 
 
 def used_files(patterns):
-    """Returns the files with keys of all domains: set of (device, inode).  patterns: DKSIGN"""
+    """Returns key_storage.identity() of the files with keys of all domains, a set.
+
+    patterns: DKSIGN
+    """
     found = set()
     for domain in domains(patterns, OF_KEYS):
         for place in places(domain, patterns):
             for suffix in OF_KEYS:
                 with contextlib.suppress(OSError):
-                    state = os.stat(place.path + suffix)
-                    found.add((state.st_dev, state.st_ino))
-    return found
+                    found.add(key_storage.identity(place.path + suffix))
+    return found - {None}
 
 
 def waiting(place):
