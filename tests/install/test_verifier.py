@@ -6,7 +6,6 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
@@ -14,8 +13,7 @@ from tests.support import install_driver, resident
 from tests.support.install_driver import (      # noqa: F401
     SIGNED, STRANGER, UNSIGNED, Host, directory, host, manifest, packages,
 )
-
-LIMIT = 150_000_000 if "t" in sys.abiflags else 100_000_000     # bytes, that the pages want
+from tests.support.memory import ADVISED
 
 
 def queue(host, message, **environment):
@@ -70,7 +68,7 @@ def test_verifier_in_use_is_not_removed(host):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/limits"), reason="needs /proc")
-@pytest.mark.parametrize("limit, code", [(5_000_000, 1), (LIMIT, 0)])
+@pytest.mark.parametrize("limit, code", [(5_000_000, 1), (ADVISED, 0)])
 def test_status_of_who_receives_mail(host, limit, code):
     """An old softlimit, under which all inbound mail gets 451."""
     packages()
@@ -85,11 +83,11 @@ def test_status_of_who_receives_mail(host, limit, code):
     assert f"process {smtpd.pid}): verifies, DKVERIFY is f\n" in text
     (line,) = [line for line in text.splitlines() if f"process {smtpd.pid}): may take" in line]
     assert line.startswith("receiving: ")
-    assert (f"remedy: softlimit -m {LIMIT} in the run script" in line) == bool(code)
+    assert (f"remedy: softlimit -m {ADVISED} in the run script" in line) == bool(code)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/limits"), reason="needs /proc")
-@pytest.mark.parametrize("limit, code", [(12_000_000, 1), (LIMIT, 0)])
+@pytest.mark.parametrize("limit, code", [(12_000_000, 1), (ADVISED, 0)])
 def test_status_of_who_sends_mail(host, limit, code):
     """An old softlimit, under which no mail is sent."""
     host.install()
@@ -103,7 +101,7 @@ def test_status_of_who_sends_mail(host, limit, code):
     assert status == code, text
     (line,) = [line for line in text.splitlines() if f"process {rspawn.pid})" in line]
     assert line.startswith("sending: ")
-    assert (f"remedy: softlimit -m {LIMIT} in the script that starts" in line) == bool(code)
+    assert (f"remedy: softlimit -m {ADVISED} in the script that starts" in line) == bool(code)
 
 
 def test_verify_alone_leaves_signing_as_it_is(host):

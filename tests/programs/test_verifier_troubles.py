@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.support import queue_driver, rspawn, verifying
+from tests.support import memory, queue_driver, rspawn, verifying
 from tests.support.verifier import (      # noqa: F401
     GOOD, MEGABYTES, PLAIN, assert_one_line, below, broken, dns, host, verifier,
 )
@@ -197,8 +197,7 @@ LARGE_HEADERS = {
 @pytest.mark.parametrize("what", LARGE_HEADERS)
 def test_the_softlimit_of_our_documents_is_enough(verifier, what):
     """softlimit -m 100000000, or 150000000, for whatever header there is."""
-    kilobytes = 146484 if "t" in sys.abiflags else 97656
-    verifier.prefix = ["/bin/sh", "-c", f'ulimit -v {kilobytes}; exec "$@"', "sh"]
+    verifier.prefix = ["/bin/sh", "-c", f'ulimit -v {memory.ADVISED // 1024}; exec "$@"', "sh"]
     signed = verifying.domainkeys_signed().replace(b"To:", LARGE_HEADERS[what] + b"To:")
     outcome = verifier.smtpd(signed)
     assert outcome.code == 0, outcome

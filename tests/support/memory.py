@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The most memory that a program has."""
+"""The most memory that a program has, and the limit that our pages advise."""
+
+import sys
+
+ADVISED = 150_000_000 if "t" in sys.abiflags else 100_000_000   # of softlimit -m, bytes
 
 # Runs a command, and writes the most memory that it had, in KiB, to a file: FILE COMMAND...
 MEASURED = """
